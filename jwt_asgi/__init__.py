@@ -1,0 +1,71 @@
+"""OAuth 2.0 resource servers for any ASGI app: verified Bearer JWT access tokens on the request scope.
+
+The way of a request, and the file that is each step:
+
+    middleware.py          1  the door: scope -> token -> Verifier -> scope["jwt"], or an answer
+    verifier.py            2  token text -> AccessToken, in a handful of lines that name the steps
+    _core/                 3  the decision: no await, no clock, no socket, no framework, no logging
+        bearer.py             header lines -> the one token, nothing, or an error
+        token.py              token text -> Untrusted: bounded, strict; believes nothing
+        policy.py             options -> Policy, frozen and complete, or ConfigurationError at start
+        freshness.py          (snapshot times, wanted kid, now) -> Use | Fetch | Refuse
+        jwks.py               JWKS bytes -> KeySet; header -> the keys that fit its kid, alg and use
+        signature.py          Untrusted + key -> Verified; the joserfc boundary
+        claims.py             Verified x Policy x now -> Verified, or every claim that failed
+        access_token.py       Verified x Profile -> AccessToken
+        access.py             AccessToken x Requirement -> granted, or what is missing
+        challenge.py          error -> status, WWW-Authenticate, body
+    _keys/                 4  the only code that waits on an issuer
+        fetch.py              URL -> bytes within limits; the httpx boundary
+        discovery.py          issuer -> jwks_uri; the issuer is compared exactly
+        remote.py             runs freshness.py with a clock, one flight at a time
+        static.py             a key set from memory or a file, and a shared secret
+
+Beside the way:
+
+    types.py errors.py     the vocabulary: ASGI's words and protocols; every error, reason, status
+    profiles.py            named loosenings per identity provider
+    instrumentation.py     Decision + Hook; the logging adapter
+    testing.py             the test kit: an in-process issuer, good and bad tokens
+    cli/ __main__.py       the command line: demo, explain; nothing imports it
+"""
+
+from jwt_asgi._core.access import Requirement, Role, Scope, check_access
+from jwt_asgi._core.access_token import AccessToken
+from jwt_asgi._keys.remote import KeyCaching
+from jwt_asgi._keys.static import SharedSecret, StaticKeys
+from jwt_asgi._version import __version__
+from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason, TokenError
+from jwt_asgi.instrumentation import Decision, Hook, LoggingHook
+from jwt_asgi.middleware import JWTMiddleware
+from jwt_asgi.profiles import Profile
+from jwt_asgi.types import Fetch, FetchResponse, Skip
+from jwt_asgi.verifier import TrustedIssuer, Verifier
+
+__all__ = [
+    "AccessError",
+    "AccessToken",
+    "ConfigurationError",
+    "Decision",
+    "Fetch",
+    "FetchResponse",
+    "Hook",
+    "JWTASGIError",
+    "JWTMiddleware",
+    "KeyCaching",
+    "KeysUnavailable",
+    "LoggingHook",
+    "Profile",
+    "Reason",
+    "Requirement",
+    "Role",
+    "Scope",
+    "SharedSecret",
+    "Skip",
+    "StaticKeys",
+    "TokenError",
+    "TrustedIssuer",
+    "Verifier",
+    "__version__",
+    "check_access",
+]

@@ -1,0 +1,72 @@
+"""Header lines -> the one token, nothing, or an error (absent is not malformed; two is refused).
+
+The only source is the Authorization header (RFC 6750 section 2.1). A token in a cookie, a form or the query string is
+not looked at (RFC 9700 section 4.3.2), but one in the query beside the header is refused: RFC 6750 section 2, "Clients
+MUST NOT use more than one method to transmit the token in each request".
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from string import ascii_letters, digits
+from urllib.parse import parse_qsl
+
+from jwt_asgi.errors import Reason, TokenError
+from jwt_asgi.types import RawHeaders
+
+__all__ = ["MAX_TOKEN_BYTES", "NoToken", "bearer_token"]
+
+MAX_TOKEN_BYTES = 16 * 1024
+"""The longest token that is looked at: servers bound the whole header to 8 to 64 KiB, and issuers stay under 8."""
+
+# RFC 6750 section 2.1: b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="
+_B64TOKEN = (ascii_letters + digits + "-._~+/").encode()
+_ONLY_PADDING_AT_THE_END = re.compile(rb"[^=]+=*")
+# RFC 9110 section 5.6.2, the characters of a scheme's name
+_SCHEME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+class NoToken(Enum):
+    """The request carries no Bearer token; each member's value is why."""
+
+    ABSENT = Reason.CREDENTIALS_MISSING
+    OTHER_SCHEME = Reason.SCHEME_UNSUPPORTED
+
+
+def bearer_token(headers: RawHeaders, query_string: bytes = b"") -> bytes | NoToken:
+    """Return the token as it was sent, or why there is none.
+
+    `headers` are ASGI's: raw pairs with lower-case names.
+
+    Raises:
+        TokenError: `credentials_malformed`, `credentials_duplicate`, `token_too_large`.
+    """
+    values = [value for name, value in headers if name == b"authorization"]
+    if not values:
+        return NoToken.ABSENT
+    if len(values) > 1:
+        raise TokenError(Reason.CREDENTIALS_DUPLICATE, "expected one Authorization header; got several")
+    scheme, _, credentials = values[0].partition(b" ")
+    if scheme.lower() != b"bearer":
+        if not _SCHEME.fullmatch(scheme):
+            raise TokenError(Reason.CREDENTIALS_MALFORMED, "the Authorization header does not begin with a scheme")
+        return NoToken.OTHER_SCHEME
+    token = credentials.lstrip(b" ")
+    _check_characters(token)
+    if b"access_token" in query_string and _names_access_token(query_string):
+        raise TokenError(Reason.CREDENTIALS_DUPLICATE, "the query string carries an access_token beside the header")
+    return token
+
+
+def _check_characters(token: bytes) -> None:
+    if len(token) > MAX_TOKEN_BYTES:
+        raise TokenError(Reason.TOKEN_TOO_LARGE, f"expected at most {MAX_TOKEN_BYTES} bytes")
+    remainder = token.translate(None, _B64TOKEN)
+    if not token or (remainder and not _ONLY_PADDING_AT_THE_END.fullmatch(token)) or remainder.strip(b"="):
+        raise TokenError(Reason.CREDENTIALS_MALFORMED, "expected `Bearer`, a space, and one token")
+
+
+def _names_access_token(query_string: bytes) -> bool:
+    pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
+    return any(name == "access_token" for name, _ in pairs)

@@ -1,0 +1,84 @@
+"""error -> status, WWW-Authenticate, body; character set checked, cause never leaked.
+
+RFC 6750 section 3, RFC 9110 section 11.6.1. The client learns whether to get a token, get a fresh one, or ask for more;
+never which check failed, and nothing that was in the token comes back.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from math import ceil
+
+from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason
+
+__all__ = ["Answer", "answer_to", "check_realm"]
+
+_GENERIC = "The access token is missing a required property, or is not valid here"
+_DESCRIPTIONS = {
+    Reason.CREDENTIALS_MISSING: "No access token was sent",
+    Reason.SCHEME_UNSUPPORTED: "No access token was sent",
+    Reason.CREDENTIALS_MALFORMED: "The Authorization header is malformed",
+    Reason.CREDENTIALS_DUPLICATE: "More than one access token was sent",
+    Reason.TOKEN_EXPIRED: "The access token expired",
+    Reason.SCOPE_MISSING: "The access token lacks a scope that this needs",
+    Reason.ROLE_MISSING: "The access token does not allow this",
+}
+_UNAVAILABLE = "The keys that tokens are verified with cannot be had just now"
+# What the body calls an answer whose challenge carries no error code
+_NAMES = {401: "unauthorized", 403: "forbidden", 503: "temporarily_unavailable"}
+
+# RFC 6750 section 3: %x20-21 / %x23-5B / %x5D-7E, so that quoting is never needed
+_QUOTABLE = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*")
+_MAX_RETRY_AFTER = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole HTTP answer, ready for ASGI: raw headers with lower-case names."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+
+
+def answer_to(error: JWTASGIError, realm: str | None = None) -> Answer:
+    """Return what the client gets for an error."""
+    reason = error.reason
+    description = _UNAVAILABLE if isinstance(error, KeysUnavailable) else _DESCRIPTIONS.get(reason, _GENERIC)
+    body = {"error": reason.error or _NAMES[reason.status], "error_description": description}
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    if isinstance(error, KeysUnavailable):
+        seconds = min(max(ceil(error.retry_after), 1), _MAX_RETRY_AFTER)
+        headers.append((b"retry-after", str(seconds).encode()))
+    elif reason.error is not None or reason.status == 401:  # noqa: PLR2004 - RFC 9110 section 15.5.2 asks for one
+        headers.append((b"www-authenticate", _challenge(error, description, realm).encode("ascii")))
+    raw = json.dumps(body).encode("ascii")
+    headers.append((b"content-length", str(len(raw)).encode()))
+    return Answer(reason.status, tuple(headers), raw)
+
+
+def check_realm(realm: str | None) -> str | None:
+    """Return the realm.
+
+    Raises:
+        ConfigurationError: it has characters that a challenge cannot carry.
+    """
+    if realm is not None and not (isinstance(realm, str) and _QUOTABLE.fullmatch(realm)):
+        raise ConfigurationError("realm", f"expected printable ASCII without quotes and backslashes; got {realm!r}")
+    return realm
+
+
+def _challenge(error: JWTASGIError, description: str, realm: str | None) -> str:
+    parameters: dict[str, str] = {}
+    if realm is not None:
+        parameters["realm"] = realm
+    if error.reason.error is not None:
+        # RFC 6750 section 3.1: a request without credentials SHOULD NOT be told an error code
+        parameters["error"] = error.reason.error
+        parameters["error_description"] = description
+    if isinstance(error, AccessError) and error.scopes:
+        parameters["scope"] = " ".join(error.scopes)
+    listed = ", ".join(f'{name}="{value}"' for name, value in parameters.items() if _QUOTABLE.fullmatch(value))
+    return f"Bearer {listed}".rstrip()

@@ -1,0 +1,188 @@
+"""(snapshot times, wanted kid, now) -> Use | Fetch | Refuse: the key cache as a table.
+
+A snapshot of the issuer's keys is fresh, then ageing, then stale, then expired. Which of them it is follows from the
+clock alone; nothing is stored. What a request then does follows from the tables below and a few facts. The rule that
+outlives all others: a failure never takes a good set away before its bound, and a success takes removed keys away at
+once.
+
+| the set is | the key is known                   | the key is not known            | no set, or expired  |
+|------------|------------------------------------|---------------------------------|---------------------|
+| FRESH      | use                                | the rule for misses             |                     |
+| AGEING     | use, and refresh beside it         | the rule for misses             |                     |
+| STALE      | wait 1 s for news; failing: use    | the rule for misses             |                     |
+| EMPTY      |                                    |                                 | wait 5 s, else 503  |
+| EXPIRED    |                                    |                                 | wait 5 s, else 503  |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+__all__ = ["Bucket", "Facts", "State", "Step", "Times", "backoff", "decide", "lifetime", "negative_ttl", "state_of"]
+
+_MAX_AGE = re.compile(r"(?:^|[\s,])max-age=\"?([0-9]{1,10})\"?(?:$|[\s,])")
+_NOT_TO_KEEP = re.compile(r"(?:^|[\s,])no-(?:store|cache)(?:$|[\s,=])")
+_DIGITS = re.compile(r"[0-9]{1,10}")
+_NEGATIVE_TTLS = (30.0, 60.0, 120.0, 300.0)
+
+
+class State(Enum):
+    """How old the key set is."""
+
+    EMPTY = "empty"
+    FRESH = "fresh"
+    AGEING = "ageing"
+    STALE = "stale"
+    EXPIRED = "expired"
+
+
+class Step(Enum):
+    """What a request does next."""
+
+    USE = auto()
+    """Use the keys at hand."""
+    USE_AND_REFRESH = auto()
+    """Use the keys at hand, and see that a fetch is under way; do not wait for it."""
+    WAIT_BRIEFLY = auto()
+    """Start a fetch or join the one under way, for `stale_wait` at most; then use what is there."""
+    WAIT = auto()
+    """Start a fetch or join the one under way, then decide again."""
+    REFUSE_UNKNOWN = auto()
+    """401: the issuer does not publish this key."""
+    REFUSE_UNAVAILABLE = auto()
+    """503: the issuer's keys cannot be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When a set was confirmed, and until when it is what. In seconds of one clock."""
+
+    confirmed_at: float
+    soft_at: float
+    fresh_until: float
+    hard_until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a request knows beside the state: each is true or false, so that the table can be tested whole."""
+
+    known: bool
+    """The set holds a key for this kid and alg."""
+    waited: bool = False
+    """This request has waited for a fetch that began no earlier than itself."""
+    failed: bool = False
+    """The last attempt failed."""
+    flying: bool = False
+    """A fetch is under way."""
+    backing_off: bool = False
+    """No attempt may be made yet, since the last one failed."""
+    missed_before: bool = False
+    """This kid was looked for lately, and the issuer did not publish it."""
+    may_fetch: bool = True
+    """The limit on fetches for unknown kids leaves room for one."""
+
+
+def state_of(times: Times | None, now: float) -> State:
+    """Say how old the set is."""
+    if times is None:
+        return State.EMPTY
+    if now >= times.hard_until:
+        return State.EXPIRED
+    if now >= times.fresh_until:
+        return State.STALE
+    return State.AGEING if now >= times.soft_at else State.FRESH
+
+
+def decide(state: State, facts: Facts) -> Step:
+    """Read the table."""
+    if state in {State.EMPTY, State.EXPIRED}:
+        return _without_keys(facts)
+    if not facts.known:
+        return _miss(state, facts)
+    match state:
+        case State.FRESH:
+            return Step.USE
+        case State.AGEING:
+            return Step.USE if facts.backing_off else Step.USE_AND_REFRESH
+        case _ if facts.waited or facts.backing_off:
+            return Step.USE
+        case _:
+            # After an idle spell nobody has asked: a removed key must not be taken just for that. But once an attempt
+            # has failed, waiting would make every request as slow as the outage.
+            return Step.USE_AND_REFRESH if facts.failed else Step.WAIT_BRIEFLY
+
+
+def _without_keys(facts: Facts) -> Step:
+    if facts.flying and not facts.waited:
+        return Step.WAIT
+    return Step.REFUSE_UNAVAILABLE if facts.waited or facts.backing_off else Step.WAIT
+
+
+def _miss(state: State, facts: Facts) -> Step:
+    """The kid is not in the set: at most one wait, and few fetches for all such requests together."""
+    refuse_in_outage = Step.REFUSE_UNAVAILABLE if state is State.STALE else Step.REFUSE_UNKNOWN
+    if facts.waited:
+        return refuse_in_outage if facts.failed else Step.REFUSE_UNKNOWN
+    if facts.missed_before:
+        return Step.REFUSE_UNKNOWN
+    if facts.flying:
+        return Step.WAIT
+    if facts.backing_off:
+        return refuse_in_outage
+    return Step.WAIT if facts.may_fetch else Step.REFUSE_UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """How many fetches may be made for unknown kids: `capacity` at once, then one each `refill` seconds.
+
+    It counts attempts, not successes: a failing issuer is not asked more often than a healthy one.
+    """
+
+    capacity: float = 2.0
+    refill: float = 30.0
+    level: float = 2.0
+    filled_at: float = 0.0
+
+    def has_room(self, now: float) -> bool:
+        """Whether a fetch may be made."""
+        return self._level(now) >= 1.0
+
+    def taken(self, now: float) -> Bucket:
+        """Return the bucket after one attempt."""
+        return replace(self, level=self._level(now) - 1.0, filled_at=now)
+
+    def _level(self, now: float) -> float:
+        return min(self.capacity, self.level + max(now - self.filled_at, 0.0) / self.refill)
+
+
+def backoff(failures: int, jitter: float, *, most: float = 30.0) -> float:
+    """Return the seconds to wait after so many failures in a row: 1, 2, 4 … 30, times a half to one (`jitter` 0..1)."""
+    return float(min(most, 2.0 ** min(failures - 1, 16))) * (0.5 + jitter / 2)
+
+
+def negative_ttl(misses: int) -> float:
+    """Return for how many seconds a kid is not looked for again after so many misses: short at first, since replicas
+    of an issuer may lag behind each other.
+    """
+    return _NEGATIVE_TTLS[min(misses, len(_NEGATIVE_TTLS)) - 1]
+
+
+def lifetime(headers: Mapping[str, str], *, default: float, least: float, most: float) -> float:
+    """Return for how many seconds a key set is fresh: RFC 9111 section 4.2.1, within bounds.
+
+    Bounds, since issuers send `max-age=10` and `no-cache` (which would poll them), and six hours (which would keep a
+    removed key that long). `headers` have lower-case names.
+    """
+    control = headers.get("cache-control", "").lower()
+    if _NOT_TO_KEEP.search(control):
+        return least
+    found = _MAX_AGE.search(control)
+    if found is None:
+        return min(max(default, least), most)
+    age = headers.get("age", "0").strip()
+    return min(max(float(found[1]) - (float(age) if _DIGITS.fullmatch(age) else 0.0), least), most)

@@ -1,0 +1,59 @@
+"""Untrusted + key -> Verified; the joserfc boundary.
+
+The algorithm objects are called directly, on keys imported once: `jws.deserialize_compact` would parse the token a
+second time by looser rules, and ignores `algorithms=` when it is given a `registry=`. Nothing else makes a `Verified`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from joserfc.jws import JWSRegistry
+
+from jwt_asgi._core.jwks import VerifyKey
+from jwt_asgi._core.policy import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
+from jwt_asgi._core.token import Untrusted
+from jwt_asgi.errors import Reason, TokenError
+
+__all__ = ["MAX_CANDIDATES", "Verified", "verify_signature"]
+
+MAX_CANDIDATES = 4
+"""How many keys are tried for one token: it bounds what a token without kid can cost."""
+
+_ALGORITHMS = {name: JWSRegistry.algorithms[name] for name in (*ASYMMETRIC_ALGORITHMS, *SYMMETRIC_ALGORITHMS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A token whose signature verified with a key of its issuer. What its claims say is judged later."""
+
+    header: dict[str, Any]
+    claims: dict[str, Any]
+    key: VerifyKey
+
+
+def verify_signature(untrusted: Untrusted, keys: Sequence[VerifyKey]) -> Verified:
+    """Try the keys in turn, at most `MAX_CANDIDATES` of them; each must fit the token's `alg`.
+
+    Raises:
+        TokenError: `key_unsuitable` when there is none, `signature_invalid`.
+    """
+    if not keys:
+        raise TokenError(Reason.KEY_UNSUITABLE)
+    for key in keys[:MAX_CANDIDATES]:
+        if _verifies(untrusted, key):
+            return Verified(untrusted.header, untrusted.claims, key)
+    raise TokenError(Reason.SIGNATURE_INVALID)
+
+
+def _verifies(untrusted: Untrusted, key: VerifyKey) -> bool:
+    # RFC 8017 section 8.2.2 step 1 and RFC 7518 section 3.4: the length is exact
+    if len(untrusted.signature) != key.algorithms.get(untrusted.alg):
+        return False
+    try:
+        answer = _ALGORITHMS[untrusted.alg].verify(untrusted.signing_input, untrusted.signature, key.key)
+    except Exception:  # noqa: BLE001 - whatever a crypto library raises for a stranger's bytes, it did not verify
+        return False
+    return answer is True

@@ -1,0 +1,189 @@
+"""Token text -> Untrusted: bounded, strict split, strict base64url, strict JSON; believes nothing.
+
+Everything here runs on bytes that a stranger wrote, before any signature was checked. So each step is bounded by the
+size limit, and refuses what two parsers could read differently: duplicate members, NaN, UTF-16, lone surrogates,
+base64url with unused bits (RFC 7515 sections 2 and 4, RFC 7519 section 4, RFC 8725 sections 3.7 and 3.14).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from binascii import Error as Base64Error
+from binascii import a2b_base64
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, NoReturn
+
+from jwt_asgi._core.bearer import MAX_TOKEN_BYTES
+from jwt_asgi.errors import Reason, TokenError
+
+__all__ = ["MAX_DEPTH", "MAX_KID_CHARACTERS", "Untrusted", "decode_segment", "parse_token", "strict_json_object"]
+
+MAX_DEPTH = 64
+"""How deep JSON may be nested. CPython's parser gives up near 1000, and a caller's serializer earlier."""
+MAX_KID_CHARACTERS = 256
+
+_SEGMENTS_OF_JWS = 3
+_SEGMENTS_OF_JWE = 5
+_LENGTH_THAT_CANNOT_BE = 1
+
+# base64url to base64; the characters that are base64's alone become invalid ones (RFC 7515 section 2)
+_TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/\0\0\0")
+_PADDING = (b"", b"", b"==", b"=")
+# The last characters whose unused bits are zero: other ones would let one signature have several spellings
+_CANONICAL_ENDS = (None, None, b"AQgw", b"AEIMQUYcgkosw048")
+
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Untrusted:
+    """A token in parts, of which nothing is known to be true.
+
+    `alg`, `kid` and `typ` are members of `header` with their types checked; `kid` and `typ` are None when absent.
+    """
+
+    header: dict[str, Any]
+    claims: dict[str, Any]
+    alg: str
+    kid: str | None
+    typ: str | None
+    signing_input: bytes
+    signature: bytes
+
+
+def parse_token(token: str | bytes) -> Untrusted:
+    """Take a token apart.
+
+    Raises:
+        TokenError: `token_too_large`, `token_malformed`, `token_encrypted`, `header_malformed`, `header_critical`,
+            `type_not_accepted`.
+    """
+    raw = _ascii(token)
+    dots = raw.count(b".")
+    if dots != _SEGMENTS_OF_JWS - 1:
+        _refuse_segments(dots + 1)
+    signing_input, _, signature = raw.rpartition(b".")
+    header_segment, _, payload_segment = signing_input.partition(b".")
+    header = _object(header_segment, "header")
+    alg, kid, typ = _read_header(header)
+    return Untrusted(
+        header=header,
+        claims=_object(payload_segment, "payload"),
+        alg=alg,
+        kid=kid,
+        typ=typ,
+        signing_input=signing_input,
+        signature=decode_segment(signature, "signature"),
+    )
+
+
+def decode_segment(segment: bytes, name: str) -> bytes:
+    """Decode base64url strictly: no padding, no white space, no other alphabet, no unused bits.
+
+    Raises:
+        TokenError: `token_malformed`; `name` tells which part.
+    """
+    remainder = len(segment) % 4
+    ends = _CANONICAL_ENDS[remainder]
+    try:
+        if remainder == _LENGTH_THAT_CANNOT_BE or (ends and segment[-1] not in ends):
+            raise Base64Error
+        return a2b_base64(segment.translate(_TO_BASE64) + _PADDING[remainder], strict_mode=True)
+    except Base64Error:
+        raise TokenError(Reason.TOKEN_MALFORMED, f"the {name} is not base64url") from None
+
+
+def strict_json_object(raw: bytes) -> dict[str, Any]:
+    """Parse strict UTF-8 JSON whose top is an object.
+
+    Raises:
+        ValueError: it is not that, or nested deeper than `MAX_DEPTH`.
+    """
+    try:
+        text = raw.decode("utf-8")
+        if text.count("{") + text.count("[") > MAX_DEPTH:
+            _check_depth(text)
+        value = _DECODER.decode(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if type(value) is not dict:
+        raise ValueError("not an object")
+    if "\\u" in text:
+        # A lone surrogate (RFC 8259 section 8.2) cannot be written out again, so it would fail in the application
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    return value
+
+
+def _object(segment: bytes, name: str) -> dict[str, Any]:
+    try:
+        return strict_json_object(decode_segment(segment, name))
+    except ValueError:
+        # also UnicodeError, JSONDecodeError, and int() past its digit limit (CVE-2020-10735)
+        raise TokenError(Reason.TOKEN_MALFORMED, f"the {name} is not a JSON object in strict UTF-8") from None
+
+
+def _ascii(token: str | bytes) -> bytes:
+    if not isinstance(token, (str, bytes)):
+        detail = f"expected the token as str or bytes; got {type(token).__name__}"  # type: ignore[unreachable]
+        raise TokenError(Reason.TOKEN_MALFORMED, detail)
+    if len(token) > MAX_TOKEN_BYTES:
+        raise TokenError(Reason.TOKEN_TOO_LARGE, f"expected at most {MAX_TOKEN_BYTES} bytes")
+    if not token.isascii():
+        raise TokenError(Reason.TOKEN_MALFORMED, "expected ASCII alone")
+    return token.encode("ascii") if isinstance(token, str) else token
+
+
+def _refuse_segments(segments: int) -> NoReturn:
+    if segments == _SEGMENTS_OF_JWE:
+        raise TokenError(Reason.TOKEN_ENCRYPTED)
+    raise TokenError(Reason.TOKEN_MALFORMED, "expected three segments, separated by dots")
+
+
+def _read_header(header: dict[str, Any]) -> tuple[str, str | None, str | None]:
+    alg, kid, typ = header.get("alg"), header.get("kid"), header.get("typ")
+    if "crit" in header or "b64" in header:
+        # RFC 7515 section 4.1.11: no extension is understood here; RFC 7797 section 7 forbids b64 in a JWT
+        raise TokenError(Reason.HEADER_CRITICAL)
+    if not isinstance(alg, str):
+        raise TokenError(Reason.HEADER_MALFORMED, "expected alg to be a string")
+    if "kid" in header and not (isinstance(kid, str) and 0 < len(kid) <= MAX_KID_CHARACTERS):
+        raise TokenError(Reason.HEADER_MALFORMED, f"expected kid to be a string of 1 to {MAX_KID_CHARACTERS} characters")
+    if "typ" in header and not isinstance(typ, str):
+        raise TokenError(Reason.TYPE_NOT_ACCEPTED, "expected typ to be a string")
+    return alg, kid, typ
+
+
+def _check_depth(text: str) -> None:
+    depth = 0
+    for character in _STRING.sub("", text):
+        if character in "{[":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError("nested too deep")
+        elif character in "}]":
+            depth -= 1
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("duplicate member")
+    return members
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError("a number without bounds")
+    return number
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_members, parse_float=_finite, parse_constant=_no_constant, strict=True
+)

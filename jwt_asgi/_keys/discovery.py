@@ -1,0 +1,70 @@
+"""issuer -> jwks_uri; the issuer is compared exactly.
+
+RFC 8414 section 3 puts the well-known part before the issuer's path, OpenID Connect Discovery 1.0 section 4 after it.
+Both are tried, in this order. The metadata's own `issuer` must be the configured one, to the letter (RFC 8414 section
+3.3): otherwise a stranger's metadata, or a redirected one, could name the keys.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit, urlunsplit
+
+from jwt_asgi._core.token import strict_json_object
+from jwt_asgi._keys.fetch import MAX_BODY_BYTES, check_url
+from jwt_asgi.errors import ConfigurationError, KeysUnavailable, Reason
+from jwt_asgi.types import Fetch
+
+__all__ = ["discover_jwks_uri", "metadata_urls"]
+
+_OK = 200
+_ACCEPT = {"accept": "application/json"}
+
+
+def metadata_urls(issuer: str) -> tuple[str, str]:
+    """Return where the metadata of an issuer may be: by RFC 8414, then by OpenID Connect Discovery."""
+    parts = urlsplit(issuer)
+    path = parts.path.rstrip("/")
+    oauth = urlunsplit((parts.scheme, parts.netloc, f"/.well-known/oauth-authorization-server{path}", "", ""))
+    openid = urlunsplit((parts.scheme, parts.netloc, f"{path}/.well-known/openid-configuration", "", ""))
+    return oauth, openid
+
+
+async def discover_jwks_uri(issuer: str, fetch: Fetch, *, timeout: float) -> str:  # noqa: ASYNC109 - handed on
+    """Return the `jwks_uri` of the issuer's metadata.
+
+    Raises:
+        KeysUnavailable: `discovery_failed`: no document answers for this issuer; the text names each URL and its fault.
+        Exception: whatever `fetch` raises where a URL does not answer at all.
+    """
+    faults: list[str] = []
+    for url in metadata_urls(issuer):
+        response = await fetch(url, headers=_ACCEPT, timeout=timeout, limit=MAX_BODY_BYTES)
+        if response.status != _OK:
+            faults.append(f"{url} answered {response.status}")
+            continue
+        try:
+            return _jwks_uri(response.body, issuer)
+        except (ValueError, ConfigurationError) as error:
+            faults.append(f"{url}: {error}")
+    raise KeysUnavailable(Reason.DISCOVERY_FAILED, "; ".join(faults), issuer=issuer)
+
+
+def _jwks_uri(body: bytes, issuer: str) -> str:
+    try:
+        metadata = strict_json_object(body)
+    except ValueError:
+        raise ValueError("expected a JSON object") from None
+    named, uri = metadata.get("issuer"), metadata.get("jwks_uri")
+    if named != issuer:
+        hint = ", which differs by a trailing slash alone" if _slash_apart(named, issuer) else ""
+        raise ValueError(f"expected the issuer {issuer!r}; it names another one{hint}")
+    if not isinstance(uri, str):
+        raise ValueError("expected a jwks_uri; it names none")
+    check_url("jwks_uri", uri)
+    if urlsplit(uri).scheme == "http" and urlsplit(issuer).scheme == "https":
+        raise ValueError("expected a jwks_uri under https, as the issuer is")
+    return uri
+
+
+def _slash_apart(named: object, issuer: str) -> bool:
+    return isinstance(named, str) and named.rstrip("/") == issuer.rstrip("/")

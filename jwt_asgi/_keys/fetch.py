@@ -1,0 +1,135 @@
+"""URL -> bytes within size, time, type and redirect limits; the httpx boundary.
+
+httpx's own time-outs are per operation, so a server that sends a byte now and then never meets one; and it inflates a
+body before it tells its size. So the whole exchange has a deadline, and the body is read raw and inflated here, up to
+the limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import zlib
+from collections.abc import Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import httpx
+
+from jwt_asgi._version import __version__
+from jwt_asgi.errors import ConfigurationError
+from jwt_asgi.types import FetchResponse
+
+__all__ = ["MAX_BODY_BYTES", "FetchError", "HttpxFetch", "NoAnswerError", "check_url", "is_loopback"]
+
+MAX_BODY_BYTES = 512 * 1024
+"""256 keys with certificate chains come to less; a cap of 50 KiB has refused real sets."""
+CONNECT_SECONDS = 2.0
+READ_SECONDS = 3.0
+
+# Firewalls block the default User-Agent of HTTP libraries; identity, since a compressed set saves nothing
+_HEADERS = {"user-agent": f"jwt-asgi/{__version__}", "accept-encoding": "identity"}
+_INFLATABLE = {"gzip", "x-gzip", "deflate"}
+_ANY_ZLIB_FORMAT = 32 + zlib.MAX_WBITS
+
+
+class FetchError(Exception):
+    """A fetch that failed. Its text goes to the operator, and holds nothing that the other side sent."""
+
+
+class NoAnswerError(FetchError):
+    """There was no answer at all; another attempt may go better at once."""
+
+
+class HttpxFetch:
+    """The default `Fetch`, on httpx.
+
+    A client is made for each fetch: one that is shared breaks when a second event loop uses it. The TLS context, which
+    is dear to make, is made once.
+    """
+
+    __slots__ = ("_context",)
+
+    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
+        """Keep the TLS context; by default one that trusts httpx's certificates."""
+        self._context = ssl_context or httpx.create_ssl_context()
+
+    async def __call__(self, url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:  # noqa: ASYNC109 - the protocol's own
+        """GET `url`. Raises FetchError, whatever the matter."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._get(url, headers, limit)
+        except FetchError:
+            raise
+        except TimeoutError:
+            raise FetchError(f"{url} did not answer in full within {timeout:g} s") from None
+        except Exception as error:
+            # httpx.InvalidURL and the ssl and socket errors are not all httpx.HTTPError
+            raise NoAnswerError(f"{url} could not be fetched: {_tell(error)}") from error
+
+    async def _get(self, url: str, headers: Mapping[str, str], limit: int) -> FetchResponse:
+        timeouts = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+        # A proxy of the environment cannot reach this machine's own loopback
+        trust_env = not is_loopback(url)
+        async with (
+            httpx.AsyncClient(verify=self._context, timeout=timeouts, trust_env=trust_env) as client,
+            client.stream("GET", url, headers={**_HEADERS, **headers}, follow_redirects=False) as response,
+        ):
+            raw = bytearray()
+            async for chunk in response.aiter_raw():
+                raw += chunk
+                if len(raw) > limit:
+                    raise FetchError(f"{url} answered with more than {limit} bytes")
+            encoding = response.headers.get("content-encoding", "identity").strip().lower()
+            body = _inflate(bytes(raw), encoding, limit, url)
+            return FetchResponse(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
+
+
+def check_url(option: str, url: str) -> str:
+    """Return `url` if keys may be fetched from it: https, or http on this machine's loopback.
+
+    Raises:
+        ConfigurationError: it is something else, or carries user information or a fragment.
+    """
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        fits = parts is not None and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits, parts = False, None
+    if parts is None or not fits or parts.username or parts.password or parts.fragment:
+        raise ConfigurationError(option, f"expected an absolute URL without user information and fragment; got {url!r}")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(url)):
+        detail = f"expected https, since whoever changes the keys on the way lets anyone in; got {url!r}"
+        raise ConfigurationError(option, detail)
+    return url
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this machine by its very name, without a look-up."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _inflate(raw: bytes, encoding: str, limit: int, url: str) -> bytes:
+    if encoding == "identity":
+        return raw
+    if encoding not in _INFLATABLE:
+        raise FetchError(f"{url} answered in a content encoding that was not asked for")
+    inflater = zlib.decompressobj(_ANY_ZLIB_FORMAT)
+    body = inflater.decompress(raw, limit + 1)
+    if len(body) > limit:
+        raise FetchError(f"{url} answered with more than {limit} bytes once inflated")
+    return body
+
+
+def _tell(error: Exception) -> str:
+    """Name the fault: TLS and socket errors say what is wrong, and nothing that the server wrote."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and (cause.strerror or isinstance(cause, ssl.SSLError)):
+            return f"{type(cause).__name__}: {cause.strerror or cause}"
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__

@@ -1,0 +1,375 @@
+"""Runs freshness.py with a clock, one flight at a time; observable, warmable.
+
+A flight is one attempt to fetch the set, shared by all who wait. It is no child of a request: who gives up waiting does
+not stop it. State changes under a lock that is never held while anything is awaited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextvars import Context
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from cachetools import LRUCache
+
+from jwt_asgi._core.freshness import (
+    Bucket,
+    Facts,
+    State,
+    Step,
+    Times,
+    backoff,
+    decide,
+    lifetime,
+    negative_ttl,
+    state_of,
+)
+from jwt_asgi._core.jwks import KeySet, VerifyKey, parse_jwks
+from jwt_asgi._keys.discovery import discover_jwks_uri
+from jwt_asgi._keys.fetch import MAX_BODY_BYTES, FetchError, NoAnswerError
+from jwt_asgi.errors import ConfigurationError, KeysUnavailable, Reason, TokenError
+from jwt_asgi.types import Clock, Fetch, FetchResponse
+
+__all__ = ["KeyCaching", "RemoteKeys", "SteadyClock"]
+
+MAX_WAITERS: Final = 1024
+MAX_REMEMBERED_MISSES: Final = 256
+MAX_RETRY_AFTER: Final = 300.0
+METADATA_SECONDS: Final = 86_400.0
+FAILURES_BEFORE_REDISCOVERY: Final = 3
+ROUNDS: Final = 3
+"""How often one request may decide: at first, after a flight that began before it or was given up, and at last."""
+
+_OK, _NOT_MODIFIED = 200, 304
+_GONE = {404, 410}
+_ACCEPT = {"accept": "application/jwk-set+json, application/json"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyCaching:
+    """How long an issuer's keys are kept. All in seconds; the defaults suit production.
+
+    Attributes:
+        ttl: How long a set is fresh when the issuer does not say.
+        least_ttl: The least that the issuer's `Cache-Control: max-age` counts for, and
+        most_ttl: the most. A removed key is refused after this long at the latest, while the issuer answers.
+        stale_if_error: How much longer a set serves while the issuer cannot be reached. 0: not at all.
+        stale_wait: How long the first request after an idle spell waits for a stale set to be confirmed.
+        timeout: How long one attempt may take in all, and a request waits for it.
+
+    Raises:
+        ConfigurationError: a number is out of its bounds.
+    """
+
+    ttl: float = 600.0
+    least_ttl: float = 300.0
+    most_ttl: float = 3600.0
+    stale_if_error: float = 86_400.0
+    stale_wait: float = 1.0
+    timeout: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name in ("ttl", "least_ttl", "most_ttl", "stale_if_error", "stale_wait", "timeout"):
+            value = getattr(self, name)
+            positive = name not in {"stale_if_error", "stale_wait"}
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not positive <= value * (1 + positive):
+                raise ConfigurationError(f"key_caching {name}", f"expected seconds; got {value!r}")
+        if self.least_ttl > self.most_ttl:
+            raise ConfigurationError("key_caching least_ttl", f"expected at most most_ttl; got {self.least_ttl!r}")
+
+
+class SteadyClock:
+    """Seconds that never go back, and go on while the machine sleeps.
+
+    The monotonic clock stops in suspend on some systems, the wall clock may be set: of both, the larger step counts.
+    """
+
+    __slots__ = ("_lock", "_monotonic", "_now", "_wall")
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        self._lock = threading.Lock()
+        self._now, self._monotonic, self._wall = 0.0, time.monotonic(), time.time()
+
+    def __call__(self) -> float:
+        """Return the seconds since the start."""
+        with self._lock:
+            monotonic, wall = time.monotonic(), time.time()
+            self._now += max(monotonic - self._monotonic, wall - self._wall, 0.0)
+            self._monotonic, self._wall = monotonic, wall
+            return self._now
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """One key set as it was fetched. It is replaced whole, by one assignment."""
+
+    keys: KeySet
+    times: Times
+    digest: bytes
+    etag: str | None
+    last_modified: str | None
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """One attempt. `landed` holds True (a set was confirmed), False (it failed) or None (it was given up)."""
+
+    began: float
+    deadline: float
+    loop: asyncio.AbstractEventLoop
+    for_miss: bool
+    landed: Future[bool | None]
+    task: asyncio.Task[None] | None = None
+
+    def is_alive(self, now: float) -> bool:
+        return not self.landed.done() and now < self.deadline and not self.loop.is_closed()
+
+
+class RemoteKeys:
+    """The keys of one issuer, fetched and cached."""
+
+    def __init__(
+        self,
+        issuer: str,
+        *,
+        jwks_uri: str | None,
+        fetch: Fetch,
+        caching: KeyCaching,
+        clock: Clock | None = None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """Fetch nothing yet. Without `jwks_uri` the issuer's metadata names it."""
+        self._issuer = issuer
+        self._fixed_uri = jwks_uri
+        self._fetch = fetch
+        self._caching = caching
+        self._clock = clock or SteadyClock()
+        self._jitter = jitter
+        self._lock = threading.Lock()
+        self._snapshot: _Snapshot | None = None
+        self._flight: _Flight | None = None
+        self._found_uri: tuple[str, float] | None = None
+        self._bucket = Bucket(filled_at=self._clock())
+        self._misses: LRUCache[tuple[str | None, str], tuple[int, float]] = LRUCache(MAX_REMEMBERED_MISSES)
+        self._waiters = 0
+        self._failures = 0
+        self._retry_at = 0.0
+        self._error: KeysUnavailable | None = None
+
+    def lookup(self, kid: str | None, alg: str) -> Sequence[VerifyKey] | None:
+        """Return the keys that fit if the set is fresh and has them, else None: then `find` decides."""
+        snapshot = self._snapshot
+        if snapshot is None or state_of(snapshot.times, self._clock()) is not State.FRESH:
+            return None
+        return snapshot.keys.lookup(kid, alg)
+
+    async def find(self, kid: str | None, alg: str) -> Sequence[VerifyKey]:
+        """Return the keys that fit, fetching the set if the table says so.
+
+        Raises:
+            TokenError: `key_unknown`.
+            KeysUnavailable: the set cannot be had.
+        """
+        arrived, waited = self._clock(), False
+        landed: bool | None = None
+        for attempt in range(ROUNDS):
+            step, keys, flight = self._consider(kid, alg, waited=waited)
+            if keys is not None and step in {Step.USE, Step.USE_AND_REFRESH}:
+                return keys
+            if step is Step.REFUSE_UNKNOWN:
+                if landed:
+                    self._remember_miss(kid, alg)
+                raise TokenError(Reason.KEY_UNKNOWN)
+            if flight is None:
+                break
+            landed = await self._join(flight, brief=step is Step.WAIT_BRIEFLY)
+            # A flight that began before this request may bring a set from before its key was published
+            waited = attempt > 0 or landed is False or (landed is True and flight.began >= arrived)
+        raise self._unavailable()
+
+    async def aclose(self) -> None:
+        """Give up a flight of this event loop. The set is kept, and can be used and refreshed again later."""
+        flight = self._flight
+        task = None if flight is None else flight.task
+        if flight is None or task is None or task.done() or flight.loop is not asyncio.get_running_loop():
+            return
+        task.cancel()
+        await asyncio.wait([task])
+
+    def _consider(
+        self, kid: str | None, alg: str, *, waited: bool
+    ) -> tuple[Step, Sequence[VerifyKey] | None, _Flight | None]:
+        """Decide, and see to the flight that the decision asks for, in one go."""
+        with self._lock:
+            now, snapshot = self._clock(), self._snapshot
+            keys = None if snapshot is None else snapshot.keys.lookup(kid, alg)
+            _, not_before = self._misses.get((kid, alg), (0, 0.0))
+            flight = self._flight if self._flight is not None and self._flight.is_alive(now) else None
+            facts = Facts(
+                known=keys is not None,
+                waited=waited,
+                failed=self._failures > 0,
+                flying=flight is not None,
+                backing_off=now < self._retry_at,
+                missed_before=now < not_before,
+                may_fetch=self._bucket.has_room(now),
+            )
+            state = state_of(None if snapshot is None else snapshot.times, now)
+            step = decide(state, facts)
+            if step in {Step.WAIT, Step.WAIT_BRIEFLY, Step.USE_AND_REFRESH}:
+                for_miss = not facts.known and state not in {State.EMPTY, State.EXPIRED}
+                flight = flight or self._take_off(now, for_miss=for_miss)
+            return step, keys, flight
+
+    def _remember_miss(self, kid: str | None, alg: str) -> None:
+        with self._lock:
+            misses = self._misses.get((kid, alg), (0, 0.0))[0] + 1
+            self._misses[kid, alg] = (misses, self._clock() + negative_ttl(misses))
+
+    def _take_off(self, now: float, *, for_miss: bool) -> _Flight:
+        if for_miss:
+            self._bucket = self._bucket.taken(now)
+        landed: Future[bool | None] = Future()
+        # A future that runs cannot be cancelled by those who wait for it
+        landed.set_running_or_notify_cancel()
+        loop = asyncio.get_running_loop()
+        flight = _Flight(now, now + self._caching.timeout + 1.0, loop, for_miss, landed)
+        # An empty context: nothing of this request may leak into what others share
+        flight.task = loop.create_task(self._fly(flight), context=Context())
+        self._flight = flight
+        return flight
+
+    async def _join(self, flight: _Flight, *, brief: bool) -> bool | None:
+        """Wait for the flight, but not for ever: False when it takes too long."""
+        if self._waiters >= MAX_WAITERS:
+            raise KeysUnavailable(Reason.KEYS_BUSY, issuer=self._issuer)
+        self._waiters += 1
+        try:
+            seconds = self._caching.stale_wait if brief else self._caching.timeout
+            return await asyncio.wait_for(asyncio.wrap_future(flight.landed), seconds)
+        except TimeoutError:
+            return False
+        finally:
+            self._waiters -= 1
+
+    async def _fly(self, flight: _Flight) -> None:
+        landed: bool | None = None
+        try:
+            # Under an eager task factory this would run inside the lock
+            await asyncio.sleep(0)
+            async with asyncio.timeout(self._caching.timeout):
+                response = await self._request(for_miss=flight.for_miss)
+            self._accept(response)
+            landed = True
+        except Exception as error:  # noqa: BLE001 - whatever a fetch or a parser raises is one failed attempt
+            self._fail(error)
+            landed = False
+        finally:
+            flight.landed.set_result(landed)
+
+    async def _request(self, *, for_miss: bool) -> FetchResponse:
+        uri = await self._locate()
+        headers = dict(_ACCEPT)
+        if for_miss:
+            # A shared cache on the way may still hold the set from before the rotation
+            headers["cache-control"] = "no-cache"
+        snapshot = self._snapshot
+        if snapshot is not None and snapshot.etag is not None:
+            headers["if-none-match"] = snapshot.etag
+        elif snapshot is not None and snapshot.last_modified is not None:
+            headers["if-modified-since"] = snapshot.last_modified
+        return await self._get(uri, headers=headers, timeout=self._caching.timeout, limit=MAX_BODY_BYTES)
+
+    async def _get(self, url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:  # noqa: ASYNC109 - handed on
+        try:
+            return await self._fetch(url, headers=headers, timeout=timeout, limit=limit)
+        except NoAnswerError:
+            # A dropped connection or a DNS hiccup; an answer, whatever its status, is never asked for twice
+            await asyncio.sleep(0.05 + 0.2 * self._jitter())
+            return await self._fetch(url, headers=headers, timeout=timeout, limit=limit)
+
+    async def _locate(self) -> str:
+        if self._fixed_uri is not None:
+            return self._fixed_uri
+        if self._found_uri is None or self._clock() >= self._found_uri[1]:
+            uri = await discover_jwks_uri(self._issuer, self._get, timeout=self._caching.timeout)
+            self._found_uri = (uri, self._clock() + METADATA_SECONDS)
+        return self._found_uri[0]
+
+    def _accept(self, response: FetchResponse) -> None:
+        """Take the answer, or raise what is wrong with it; then the set at hand is untouched."""
+        snapshot, digest = self._snapshot, hashlib.sha256(response.body).digest()
+        if response.status == _NOT_MODIFIED and snapshot is not None and (snapshot.etag or snapshot.last_modified):
+            kept = snapshot
+        elif response.status != _OK:
+            raise _refused(response)
+        elif snapshot is not None and snapshot.digest == digest:
+            kept = snapshot
+        else:
+            headers = response.headers
+            times = Times(0.0, 0.0, 0.0, 0.0)
+            keys = parse_jwks(response.body)
+            kept = _Snapshot(keys, times, digest, headers.get("etag"), headers.get("last-modified"))
+        with self._lock:
+            self._snapshot = replace(kept, times=self._times(response))
+            self._failures, self._retry_at, self._error = 0, 0.0, None
+
+    def _times(self, response: FetchResponse) -> Times:
+        caching, now = self._caching, self._clock()
+        ttl = lifetime(response.headers, default=caching.ttl, least=caching.least_ttl, most=caching.most_ttl)
+        # Jitter, so that the workers and replicas of a service do not refresh at one moment
+        soft_at = now + ttl * (0.75 + 0.1 * self._jitter())
+        return Times(now, soft_at, now + ttl, now + ttl + caching.stale_if_error)
+
+    def _fail(self, error: Exception) -> None:
+        if not isinstance(error, KeysUnavailable):
+            detail = str(error) if isinstance(error, FetchError) else f"the attempt failed: {type(error).__name__}"
+            error = KeysUnavailable(Reason.KEYS_UNAVAILABLE, detail, retry_after=0.0)
+        with self._lock:
+            self._failures += 1
+            self._error = error
+            asked = min(error.retry_after, MAX_RETRY_AFTER)
+            self._retry_at = self._clock() + max(asked, backoff(self._failures, self._jitter()))
+            if self._failures >= FAILURES_BEFORE_REDISCOVERY or isinstance(error, _Gone):
+                self._found_uri = None
+
+    def _unavailable(self) -> KeysUnavailable:
+        now, error, snapshot = self._clock(), self._error, self._snapshot
+        reason = Reason.KEYS_UNAVAILABLE if error is None else error.reason
+        if snapshot is not None and state_of(snapshot.times, now) is State.EXPIRED:
+            reason = Reason.KEYS_EXPIRED
+        detail = "" if error is None else error.detail
+        return KeysUnavailable(reason, detail, issuer=self._issuer, retry_after=max(self._retry_at - now, 1.0))
+
+
+class _Gone(KeysUnavailable):
+    """The key set is not where the metadata said."""
+
+
+def _refused(response: FetchResponse) -> KeysUnavailable:
+    kind = _Gone if response.status in _GONE else KeysUnavailable
+    hint = "; redirects are not followed" if 300 <= response.status < 400 else ""  # noqa: PLR2004 - RFC 9110 section 15.4
+    detail = f"the key set's URL answered {response.status}{hint}"
+    asked = _retry_after(response.headers.get("retry-after", ""))
+    return kind(Reason.KEYS_UNAVAILABLE, detail, retry_after=asked)
+
+
+def _retry_after(value: str) -> float:
+    """RFC 9110 section 10.2.3: seconds, or a date."""
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:10])
+    try:
+        return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
+    except (ValueError, TypeError, OverflowError):
+        return 0.0

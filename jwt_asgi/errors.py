@@ -1,0 +1,186 @@
+"""Every error, reason and status: four families, by who must act.
+
+JWTASGIError
+├── TokenError            the client: sent no token, or one that is not good here   401 (400 when malformed)
+├── AccessError           the client's owner: a good token that is not allowed this 403
+├── KeysUnavailable       the operator: the issuer's keys cannot be had just now    503
+└── ConfigurationError    the developer: an option is wrong                         at start, never in a request
+
+Nothing else leaves `Verifier.verify`; anything else is a bug. Messages name what was expected and what to do. They hold
+configuration and structure, never token text, so that they are safe in a log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+__all__ = [
+    "AccessError",
+    "ClaimFailure",
+    "ConfigurationError",
+    "JWTASGIError",
+    "KeysUnavailable",
+    "Reason",
+    "TokenError",
+]
+
+_INVALID = "invalid_token"
+_REQUEST = "invalid_request"
+_SCOPE = "insufficient_scope"
+
+
+class Reason(Enum):
+    """Why a request was refused: stable codes, the same in errors, hooks, logs, metrics and `jwt-asgi explain`.
+
+    `value` is the code, which does not change between releases. `status` is the HTTP status that it is answered with,
+    `error` the code of RFC 6750 section 3.1 in the challenge (None: the challenge carries none), and `summary` says
+    what is wrong in a line that may be logged.
+    """
+
+    status: int
+    error: str | None
+    summary: str
+
+    def __new__(cls, code: str, status: int, error: str | None, summary: str) -> Reason:
+        """Take one row of the table below."""
+        reason = object.__new__(cls)
+        reason._value_ = code
+        reason.status, reason.error, reason.summary = status, error, summary
+        return reason
+
+    # How the token travelled (RFC 6750 sections 2 and 3.1)
+    CREDENTIALS_MISSING = "credentials_missing", 401, None, "the request has no Authorization header"
+    SCHEME_UNSUPPORTED = "scheme_unsupported", 401, None, "the Authorization header is of another scheme than Bearer"
+    CREDENTIALS_MALFORMED = "credentials_malformed", 400, _REQUEST, "the Authorization header is not `Bearer <token>`"
+    CREDENTIALS_DUPLICATE = "credentials_duplicate", 400, _REQUEST, "the request carries more than one access token"
+
+    # The shape of the token (RFC 7515, RFC 7519)
+    TOKEN_TOO_LARGE = "token_too_large", 401, _INVALID, "the token is larger than the limit"
+    TOKEN_MALFORMED = "token_malformed", 401, _INVALID, "the token is not a signed JWT in compact serialization"
+    TOKEN_ENCRYPTED = "token_encrypted", 401, _INVALID, "the token is an encrypted JWT (JWE), which is not accepted"
+    HEADER_MALFORMED = "header_malformed", 401, _INVALID, "a member of the token's header is missing or ill-formed"
+    HEADER_CRITICAL = "header_critical", 401, _INVALID, "the token's header asks for an extension (crit or b64)"
+    ALGORITHM_NOT_ALLOWED = "algorithm_not_allowed", 401, _INVALID, "the token's alg is not in the allow-list"
+    TYPE_NOT_ACCEPTED = "type_not_accepted", 401, _INVALID, "the token says that it is of another kind"
+    ISSUER_UNTRUSTED = "issuer_untrusted", 401, _INVALID, "the token's iss is not a configured issuer"
+
+    # Its key and signature
+    KEY_UNKNOWN = "key_unknown", 401, _INVALID, "the issuer publishes no key with the token's kid"
+    KEY_UNSUITABLE = "key_unsuitable", 401, _INVALID, "no key of the issuer that the token may mean fits its alg"
+    SIGNATURE_INVALID = "signature_invalid", 401, _INVALID, "the signature does not verify with the issuer's key"
+
+    # Its claims (RFC 7519 section 4.1, RFC 9068 section 2.2)
+    CLAIM_MISSING = "claim_missing", 401, _INVALID, "a required claim is missing"
+    CLAIM_MALFORMED = "claim_malformed", 401, _INVALID, "a claim is not of the type that its specification asks for"
+    AUDIENCE_MISMATCH = "audience_mismatch", 401, _INVALID, "the token is meant for another audience"
+    BINDING_UNSUPPORTED = "binding_unsupported", 401, _INVALID, "the token is bound to a key (cnf) that is not checked"
+    TOKEN_NOT_YET_VALID = "token_not_yet_valid", 401, _INVALID, "the token's nbf is in the future"
+    TOKEN_ISSUED_IN_FUTURE = "token_issued_in_future", 401, _INVALID, "the token's iat is in the future"
+    TOKEN_TOO_OLD = "token_too_old", 401, _INVALID, "the token was issued longer ago than max_age"
+    LIFETIME_TOO_LONG = "lifetime_too_long", 401, _INVALID, "the token is valid for longer than max_lifetime"
+    TOKEN_EXPIRED = "token_expired", 401, _INVALID, "the token has expired"
+
+    # What it allows (RFC 6750 section 3.1, RFC 9110 section 15.5.4)
+    SCOPE_MISSING = "scope_missing", 403, _SCOPE, "the token lacks a scope that this needs"
+    ROLE_MISSING = "role_missing", 403, None, "the token lacks a role that this needs"
+
+    # The issuer's keys
+    KEYS_UNAVAILABLE = "keys_unavailable", 503, None, "the issuer's keys could not be fetched"
+    KEYS_UNUSABLE = "keys_unusable", 503, None, "the issuer's key set holds no usable key"
+    KEYS_EXPIRED = "keys_expired", 503, None, "the issuer's keys are too old, and could not be fetched anew"
+    KEYS_BUSY = "keys_busy", 503, None, "too many requests wait for the issuer's keys"
+    DISCOVERY_FAILED = "discovery_failed", 503, None, "the issuer's metadata could not be had, or is not the issuer's"
+
+    # The application
+    CONFIGURATION_INVALID = "configuration_invalid", 500, None, "an option is wrong"
+
+    def __repr__(self) -> str:
+        """Show the member without its row."""
+        return f"Reason.{self.name}"
+
+
+class JWTASGIError(Exception):
+    """The base of all four families. It is caught, and never raised itself.
+
+    `reason` is the stable code; `detail` says more, or is empty; `str(error)` is `code: text`.
+    """
+
+    reason: Reason
+    detail: str
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        """Keep the reason; without `detail` its summary is the message."""
+        if type(self) is JWTASGIError:
+            raise TypeError("JWTASGIError is abstract: raise one of its four families")
+        self.reason = reason
+        self.detail = detail
+        super().__init__(f"{reason.value}: {detail or reason.summary}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimFailure:
+    """One claim that failed, as data.
+
+    `expected` is configuration; `actual` is what the token says, None where it is absent. It is kept out of the repr,
+    since a log must not carry it.
+    """
+
+    claim: str
+    reason: Reason
+    expected: str
+    actual: Any = field(default=None, repr=False)
+
+
+class TokenError(JWTASGIError):
+    """The request has no token, or the token is not good here: 401, or 400 where the request itself is malformed.
+
+    `failures` lists every claim that failed, the weightiest first; it is empty when the fault is not in the claims.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "", *, failures: tuple[ClaimFailure, ...] = ()) -> None:
+        """Keep the failures beside the reason."""
+        super().__init__(reason, detail)
+        self.failures = failures
+
+
+class AccessError(JWTASGIError):
+    """The token is good and does not allow this: 403.
+
+    `scopes` and `roles` name all that the refused rule asks for (RFC 6750 section 3.1: "the scope necessary to access
+    the protected resource"), sorted.
+    """
+
+    def __init__(
+        self, reason: Reason, detail: str = "", *, scopes: tuple[str, ...] = (), roles: tuple[str, ...] = ()
+    ) -> None:
+        """Keep what was needed beside the reason."""
+        super().__init__(reason, detail)
+        self.scopes = scopes
+        self.roles = roles
+
+
+class KeysUnavailable(JWTASGIError):  # noqa: N818 - the public name says what is the case
+    """The issuer's keys cannot be had just now, so no token of it can be judged: 503.
+
+    `retry_after` is in seconds from now: when an attempt may go better. `issuer` is the configured one.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "", *, issuer: str = "", retry_after: float = 1.0) -> None:
+        """Keep the time beside the reason."""
+        super().__init__(reason, detail)
+        self.issuer = issuer
+        self.retry_after = retry_after
+
+
+class ConfigurationError(JWTASGIError):
+    """An option is wrong: raised when the object is built, so that the application does not start.
+
+    `option` names it.
+    """
+
+    def __init__(self, option: str, detail: str) -> None:
+        """Say which option, what is wrong with it, and what to write instead."""
+        super().__init__(Reason.CONFIGURATION_INVALID, f"{option}: {detail}")
+        self.option = option

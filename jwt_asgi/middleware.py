@@ -1,0 +1,285 @@
+"""The door: scope -> token -> Verifier -> scope["jwt"], or an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Self, overload
+
+from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
+
+from jwt_asgi._core.access_token import AccessToken
+from jwt_asgi._core.bearer import NoToken, bearer_token
+from jwt_asgi._core.challenge import Answer, answer_to, check_realm
+from jwt_asgi._keys.remote import KeyCaching
+from jwt_asgi._keys.static import SharedSecret, StaticKeys
+from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, TokenError
+from jwt_asgi.instrumentation import Decision, Hook, LoggingHook, Outcome, tell
+from jwt_asgi.profiles import Profile
+from jwt_asgi.types import ASGIApp, ASGIScope, Fetch, Message, Receive, Send, Skip
+from jwt_asgi.verifier import TrustedIssuer, Verifier
+
+__all__ = ["JWTMiddleware", "TokenUser"]
+
+_POLICY_VIOLATION = 1008
+"""RFC 6455 section 7.4.1. Before the handshake is accepted, servers answer a close with 403."""
+
+
+class TokenUser(BaseUser):
+    """Starlette's `request.user` for a verified token, which is `token`."""
+
+    __slots__ = ("token",)
+
+    def __init__(self, token: AccessToken) -> None:
+        """Keep the token."""
+        self.token = token
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Always true."""
+        return True
+
+    @property
+    def display_name(self) -> str:
+        """The subject, or else the client."""
+        return self.token.subject or self.token.client_id or ""
+
+    @property
+    def identity(self) -> str:
+        """The subject, or else the client."""
+        return self.display_name
+
+
+class JWTMiddleware:
+    """Protects an ASGI application: every `http` and `websocket` connection needs a good token.
+
+    `JWTMiddleware(app, issuer=..., audience=..., algorithms=[...])`, or `app.add_middleware(JWTMiddleware, issuer=...,
+    ...)` in Starlette and FastAPI. The options of the issuer are those of `TrustedIssuer`. For several issuers, give
+    `verifier=Verifier(TrustedIssuer(...), ...)` in their place.
+
+    The application finds the verified token in `scope["jwt"]`, and Starlette's `request.user` and `request.auth` are
+    set. It may raise `AccessError` (see `check_access`) before it answers: the client gets 403.
+
+    Args:
+        app: The application.
+        verifier: In place of the issuer's options.
+        exempt: Paths that need no token: "/healthz" is that path alone, "/docs/*" whole segments below it. "GET /x"
+            narrows it to a method. Paths are those that a router sees, below `root_path`.
+        anonymous: Let requests without a token through, with `scope["jwt"]` None. A bad token is refused all the same.
+        realm: For the challenge.
+        hooks: Told of every decision; by default refusals are logged.
+
+    Raises:
+        ConfigurationError: an option is missing or wrong.
+    """
+
+    @overload
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        issuer: str,
+        audience: str | Sequence[str] | Skip,
+        algorithms: Sequence[str],
+        jwks_uri: str | None = None,
+        keys: StaticKeys | SharedSecret | None = None,
+        profile: Profile = Profile.GENERIC,
+        leeway: float = 30.0,
+        max_age: float | None = None,
+        max_lifetime: float | None = None,
+        key_caching: KeyCaching | None = None,
+        fetch: Fetch | None = None,
+        exempt: Sequence[str] = (),
+        anonymous: bool = False,
+        realm: str | None = None,
+        hooks: Iterable[Hook] | None = None,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        verifier: Verifier,
+        exempt: Sequence[str] = (),
+        anonymous: bool = False,
+        realm: str | None = None,
+        hooks: Iterable[Hook] | None = None,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        verifier: Verifier | None = None,
+        exempt: Sequence[str] = (),
+        anonymous: bool = False,
+        realm: str | None = None,
+        hooks: Iterable[Hook] | None = None,
+        **issuer: Any,
+    ) -> None:
+        """Check the options; nothing is fetched."""
+        self._app = app
+        self._verifier = _verifier(verifier, issuer)
+        self._exempt = tuple(_Exemption.parse(pattern) for pattern in _patterns(exempt))
+        self._anonymous = anonymous
+        self._realm = check_realm(realm)
+        self._hooks = (LoggingHook(),) if hooks is None else tuple(hooks)
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        """Let the connection in, or answer it."""
+        match scope["type"]:
+            case "http" | "websocket":
+                await self._enter(scope, receive, send)
+            case "lifespan":
+                async with self._verifier:
+                    await self._app(scope, receive, send)
+            case other:
+                raise ConfigurationError("scope type", f"expected http, websocket or lifespan; got {other!r}")
+
+    async def _enter(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        began = perf_counter()
+        token: AccessToken | None = None
+        outcome = Outcome.EXEMPT
+        if not self._is_exempt(scope):
+            try:
+                token = await self._token_of(scope)
+            except JWTASGIError as error:
+                await self._refuse(error, None, began, scope, receive, send)
+                return
+            outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
+        _set_identity(scope, token)
+        tell(self._hooks, Decision(outcome=outcome, token=token, kind=scope["type"], seconds=perf_counter() - began))
+        started = _Started(send)
+        try:
+            await self._app(scope, receive, started)
+        except AccessError as error:
+            if started.yes:
+                raise
+            await self._refuse(error, token, began, scope, receive, send)
+
+    async def _token_of(self, scope: ASGIScope) -> AccessToken | None:
+        found = bearer_token(scope["headers"], scope.get("query_string", b""))
+        if not isinstance(found, NoToken):
+            return await self._verifier.verify(found)
+        if self._anonymous:
+            return None
+        raise TokenError(found.value)
+
+    def _is_exempt(self, scope: ASGIScope) -> bool:
+        if scope["type"] == "http" and scope["method"] == "OPTIONS" and _is_preflight(scope):
+            return True
+        return bool(self._exempt) and any(exemption.covers(scope) for exemption in self._exempt)
+
+    async def _refuse(
+        self,
+        error: JWTASGIError,
+        token: AccessToken | None,
+        began: float,
+        scope: ASGIScope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        kind = scope["type"]
+        tell(self._hooks, Decision.of_error(error, token=token, kind=kind, seconds=perf_counter() - began))
+        answer = answer_to(error, self._realm)
+        if kind == "http":
+            await _send_answer(answer, send, "http.response", body=scope["method"] != "HEAD")
+        elif (await receive())["type"] == "websocket.connect":
+            if "websocket.http.response" in scope.get("extensions", {}):
+                await _send_answer(answer, send, "websocket.http.response", body=True)
+            else:
+                await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
+
+
+class _Started:
+    """A `send` that knows whether anything was sent."""
+
+    __slots__ = ("_send", "yes")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.yes = False
+
+    async def __call__(self, message: Message) -> None:
+        self.yes = True
+        await self._send(message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Exemption:
+    """A path that needs no token; with `below`, everything under it, segment by segment."""
+
+    method: str | None
+    path: str
+    below: bool
+
+    @classmethod
+    def parse(cls, pattern: str) -> Self:
+        method, separator, path = pattern.rpartition(" ")
+        below = path.endswith("/*")
+        plain = path[:-1] if below else path
+        if not plain.startswith("/") or "*" in plain or (separator and not (method.isalpha() and method.isupper())):
+            detail = f'expected "/path", "/path/*" or "GET /path"; got {pattern!r}'
+            raise ConfigurationError("exempt", detail)
+        return cls(method if separator else None, plain, below)
+
+    def covers(self, scope: ASGIScope) -> bool:
+        if self.method is not None and scope.get("method") != self.method:
+            return False
+        path = _route_path(scope)
+        if not self.below:
+            return path == self.path
+        return path.startswith(self.path) and _is_plain(path[len(self.path) :], scope.get("raw_path"))
+
+
+def _is_plain(rest: str, raw_path: bytes | None) -> bool:
+    """Whether what lies below a prefix cannot lead out of it in the eyes of another router or file system."""
+    if raw_path is not None and any(code in raw_path.lower() for code in (b"%2f", b"%5c", b"%2e")):
+        return False
+    return "\\" not in rest and not any(segment in {"", ".", ".."} for segment in rest.split("/"))
+
+
+def _route_path(scope: ASGIScope) -> str:
+    """The path that a router matches: below `root_path`, as Starlette counts it."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    if root and path.startswith(root) and path[len(root) :][:1] in {"", "/"}:
+        return path[len(root) :]
+    return path
+
+
+def _is_preflight(scope: ASGIScope) -> bool:
+    """A CORS preflight, which browsers send without credentials (Fetch section 3.2.2)."""
+    names = {name for name, _ in scope["headers"]}
+    return b"origin" in names and b"access-control-request-method" in names
+
+
+def _set_identity(scope: ASGIScope, token: AccessToken | None) -> None:
+    """Overwrite whatever was there, so that nothing outside can pass itself off as a verified token."""
+    scope["jwt"] = token
+    scope["auth"] = AuthCredentials(sorted(token.scopes) if token is not None else None)
+    scope["user"] = UnauthenticatedUser() if token is None else TokenUser(token)
+
+
+async def _send_answer(answer: Answer, send: Send, prefix: str, *, body: bool) -> None:
+    await send({"type": f"{prefix}.start", "status": answer.status, "headers": list(answer.headers)})
+    await send({"type": f"{prefix}.body", "body": answer.body if body else b""})
+
+
+def _verifier(verifier: Verifier | None, issuer: dict[str, Any]) -> Verifier:
+    if verifier is None:
+        missing = [name for name in ("issuer", "audience", "algorithms") if name not in issuer]
+        if missing:
+            raise ConfigurationError(", ".join(missing), "required; there is no default that would be safe")
+        return Verifier(TrustedIssuer(**issuer))
+    if issuer:
+        raise ConfigurationError("verifier", f"expected no {', '.join(issuer)} beside it: they belong to its issuers")
+    return verifier
+
+
+def _patterns(exempt: Sequence[str]) -> Sequence[str]:
+    if isinstance(exempt, str):
+        raise ConfigurationError("exempt", f'expected a list of paths, as ["{exempt}"]; got the string {exempt!r}')
+    return exempt
