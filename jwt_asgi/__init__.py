@@ -32,7 +32,7 @@ Beside the way:
 
 from jwt_asgi._core.access import Requirement, Role, Scope, check_access
 from jwt_asgi._core.access_token import AccessToken
-from jwt_asgi._keys.remote import KeyCaching
+from jwt_asgi._core.freshness import KeyCaching
 from jwt_asgi._keys.static import SharedSecret, StaticKeys
 from jwt_asgi._version import __version__
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason, TokenError

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 __all__ = [
     "AccessError",
@@ -43,7 +43,7 @@ class Reason(Enum):
     error: str | None
     summary: str
 
-    def __new__(cls, code: str, status: int, error: str | None, summary: str) -> Reason:
+    def __new__(cls, code: str, status: int, error: str | None, summary: str) -> Self:
         """Take one row of the table below."""
         reason = object.__new__(cls)
         reason._value_ = code

@@ -61,9 +61,7 @@ class Decision:
     def of_error(cls, error: JWTASGIError, *, token: AccessToken | None, kind: str, seconds: float) -> Decision:
         """Make the decision for a refusal."""
         outcome = Outcome.UNAVAILABLE if error.reason.status >= 500 else Outcome.REFUSED  # noqa: PLR2004 - HTTP
-        return cls(
-            outcome=outcome, reason=error.reason, detail=error.detail, token=token, kind=kind, seconds=seconds
-        )
+        return cls(outcome=outcome, reason=error.reason, detail=error.detail, token=token, kind=kind, seconds=seconds)
 
 
 class Hook(Protocol):
@@ -86,8 +84,8 @@ def tell(hooks: Iterable[Hook], decision: Decision) -> None:
 class LoggingHook:
     """Writes refusals to the standard log: WARNING, at most one line for each reason and interval, with a count.
 
-    Every line names the reason code, which the reference explains. Nothing of the token is written. Granted requests are
-    not logged: that is the access log's affair.
+    Every line names the reason code, which the reference explains. Nothing of the token is written. Granted requests
+    are not logged: that is the access log's affair.
 
     Args:
         interval: Seconds in which a reason is written once.

@@ -12,7 +12,7 @@ from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedU
 from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.bearer import NoToken, bearer_token
 from jwt_asgi._core.challenge import Answer, answer_to, check_realm
-from jwt_asgi._keys.remote import KeyCaching
+from jwt_asgi._core.freshness import KeyCaching
 from jwt_asgi._keys.static import SharedSecret, StaticKeys
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, TokenError
 from jwt_asgi.instrumentation import Decision, Hook, LoggingHook, Outcome, tell

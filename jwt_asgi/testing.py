@@ -138,11 +138,13 @@ class TestIssuer:
     ) -> str:
         """Return an access token as RFC 9068 wants it.
 
-        `claims` and `header` add to it or replace members of it; `without` names claims to leave out. `expires_in` is in
-        seconds from now, and may be negative. `algorithm` is one of the issuer's own.
+        `claims` and `header` add to it or replace members of it; `without` names claims to leave out. `expires_in` is
+        in seconds from now, and may be negative. `algorithm` is one of the issuer's own.
         """
         key = self._signing[algorithm or self.algorithms[0]]
-        members = self._claims(subject, client_id, audience or self.audience, scope, roles, expires_in) | dict(claims or {})
+        members = self._claims(subject, client_id, audience or self.audience, scope, roles, expires_in) | dict(
+            claims or {}
+        )
         payload = {name: value for name, value in members.items() if name not in set(without)}
         return key.sign({"alg": key.alg, "typ": "at+jwt", "kid": key.kid, **(header or {})}, _json(payload))
 
@@ -170,12 +172,12 @@ class TestIssuer:
             return self.token(**changes[reason])
         return self._tampered(reason)
 
-    async def fetch(self, url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:  # noqa: ARG002, ASYNC109 - the protocol's own
+    async def fetch(self, url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:  # noqa: ARG002 - the protocol's own
         """Answer as the issuer's server would; every URL that was asked for is kept in `fetched`."""
         self.fetched.append(url)
         return self._answer(url, headers.get("if-none-match"))
 
-    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
         """Serve the metadata and the key set over HTTP, at the paths of the issuer's URL."""
         if scope["type"] != "http":
             raise ConfigurationError("scope type", f"TestIssuer serves http alone; got {scope['type']!r}")
@@ -231,7 +233,9 @@ class TestIssuer:
             Reason.TOKEN_MALFORMED: lambda: f"{header}.{payload}",
             Reason.TOKEN_ENCRYPTED: lambda: f"{header}.{payload}.{signature}.{payload}.{signature}",
             Reason.ALGORITHM_NOT_ALLOWED: lambda: f"{_segment(_json({**members, 'alg': 'none'}))}.{payload}.",
-            Reason.KEY_UNKNOWN: lambda: stranger.sign(members, _json(self._claims("u", "c", self.audience, "", (), 300))),
+            Reason.KEY_UNKNOWN: lambda: stranger.sign(
+                members, _json(self._claims("u", "c", self.audience, "", (), 300))
+            ),
             Reason.SIGNATURE_INVALID: lambda: f"{header}.{payload}.{self.token(subject='someone-else').split('.')[2]}",
         }[reason]()
 

@@ -39,7 +39,7 @@ class Skip(Enum):
     """The checks that can be left out, each named for what it skips."""
 
     AUDIENCE_CHECK = "audience_check"
-    """Take tokens meant for anyone. RFC 9068 section 4 requires the check: only for issuers that serve one API alone."""
+    """Take tokens meant for anyone. RFC 9068 section 4 requires the check: only for an issuer that serves one API."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from typing import Protocol, Self
 
 from jwt_asgi._core.access_token import AccessToken, make_access_token
 from jwt_asgi._core.claims import check_before_fetch, check_claims
+from jwt_asgi._core.freshness import KeyCaching
 from jwt_asgi._core.jwks import VerifyKey
 from jwt_asgi._core.policy import Policy, check_header, make_policy
 from jwt_asgi._core.signature import verify_signature
 from jwt_asgi._core.token import Untrusted, parse_token
 from jwt_asgi._keys.fetch import HttpxFetch, check_url
-from jwt_asgi._keys.remote import KeyCaching, RemoteKeys
+from jwt_asgi._keys.remote import RemoteKeys
 from jwt_asgi._keys.static import SharedSecret, StaticKeys
 from jwt_asgi.errors import ConfigurationError, Reason, TokenError
 from jwt_asgi.profiles import Profile

@@ -62,8 +62,8 @@ class Scope(Requirement):
     def __post_init__(self) -> None:
         """Check the name, since it goes into challenges."""
         if not isinstance(self.name, str) or not _SCOPE_TOKEN.fullmatch(self.name):
-            detail = f'expected one scope, without spaces, quotes or backslashes, as Scope("a") & Scope("b"); got {self.name!r}'
-            raise ConfigurationError("Scope", detail)
+            detail = 'expected one scope, without spaces and quotes; for two, write Scope("a") & Scope("b"); got'
+            raise ConfigurationError("Scope", f"{detail} {self.name!r}")
 
     def met_by(self, token: AccessToken) -> bool:
         """Whether the token has the scope."""

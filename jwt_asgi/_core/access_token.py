@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -67,7 +67,7 @@ def make_access_token(verified: Verified, profile: Profile) -> AccessToken:
     )
 
 
-def _strings(claims: Mapping[str, Any], paths: Iterable[ClaimPath]) -> Iterable[str]:
+def _strings(claims: Mapping[str, Any], paths: Iterable[ClaimPath]) -> Iterator[str]:
     return (value for path in paths if isinstance(value := claim_at(claims, path), str))
 
 
@@ -91,7 +91,7 @@ class _ReadOnlyDict(dict[str, Any]):
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise TypeError("the claims of a verified token are read-only; copy them with dict(...)")
 
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         """Copy and pickle as a plain dict."""

@@ -20,13 +20,63 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from math import isfinite
 
-__all__ = ["Bucket", "Facts", "State", "Step", "Times", "backoff", "decide", "lifetime", "negative_ttl", "state_of"]
+from jwt_asgi.errors import ConfigurationError
+
+__all__ = [
+    "Bucket",
+    "Facts",
+    "KeyCaching",
+    "State",
+    "Step",
+    "Times",
+    "backoff",
+    "decide",
+    "lifetime",
+    "negative_ttl",
+    "state_of",
+]
 
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age=\"?([0-9]{1,10})\"?(?:$|[\s,])")
 _NOT_TO_KEEP = re.compile(r"(?:^|[\s,])no-(?:store|cache)(?:$|[\s,=])")
 _DIGITS = re.compile(r"[0-9]{1,10}")
 _NEGATIVE_TTLS = (30.0, 60.0, 120.0, 300.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyCaching:
+    """How long an issuer's keys are kept. All in seconds; the defaults suit production.
+
+    Attributes:
+        ttl: How long a set is fresh when the issuer does not say.
+        least_ttl: The least that the issuer's `Cache-Control: max-age` counts for, and
+        most_ttl: the most. A removed key is refused after this long at the latest, while the issuer answers.
+        stale_if_error: How much longer a set serves while the issuer cannot be reached. 0: not at all.
+        stale_wait: How long the first request after an idle spell waits for a stale set to be confirmed.
+        timeout: How long one attempt may take in all, and a request waits for it.
+
+    Raises:
+        ConfigurationError: a number is out of its bounds.
+    """
+
+    ttl: float = 600.0
+    least_ttl: float = 300.0
+    most_ttl: float = 3600.0
+    stale_if_error: float = 86_400.0
+    stale_wait: float = 1.0
+    timeout: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name in ("ttl", "least_ttl", "most_ttl", "stale_if_error", "stale_wait", "timeout"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value < 0:
+                raise ConfigurationError(f"key_caching {name}", f"expected seconds; got {value!r}")
+            if value == 0 and name not in {"stale_if_error", "stale_wait"}:
+                raise ConfigurationError(f"key_caching {name}", "expected more than 0 seconds")
+        if self.least_ttl > self.most_ttl:
+            raise ConfigurationError("key_caching least_ttl", f"expected at most most_ttl; got {self.least_ttl!r}")
 
 
 class State(Enum):
@@ -166,8 +216,9 @@ def backoff(failures: int, jitter: float, *, most: float = 30.0) -> float:
 
 
 def negative_ttl(misses: int) -> float:
-    """Return for how many seconds a kid is not looked for again after so many misses: short at first, since replicas
-    of an issuer may lag behind each other.
+    """Return for how many seconds a kid is not looked for again after so many misses.
+
+    Short at first, since replicas of an issuer may lag behind each other; longer for a client that is stuck.
     """
     return _NEGATIVE_TTLS[min(misses, len(_NEGATIVE_TTLS)) - 1]
 

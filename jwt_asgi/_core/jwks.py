@@ -196,7 +196,7 @@ def _curve(kty: str, clean: dict[str, str]) -> tuple[ECKey | OKPKey, dict[str, i
 
 
 def _narrow(kty: str, sizes: dict[str, int], alg: Any) -> dict[str, int]:  # noqa: ANN401 - as above
-    """RFC 7517 section 4.4. `EdDSA` and the curve's own name (RFC 9864) mean one key; the allow-list tells them apart."""
+    """RFC 7517 section 4.4; `EdDSA` and the curve's own name (RFC 9864) mean one key, and the pin tells them apart."""
     if alg is None:
         return sizes
     if not isinstance(alg, str) or alg not in sizes:

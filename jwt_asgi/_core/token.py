@@ -149,7 +149,9 @@ def _read_header(header: dict[str, Any]) -> tuple[str, str | None, str | None]:
     if not isinstance(alg, str):
         raise TokenError(Reason.HEADER_MALFORMED, "expected alg to be a string")
     if "kid" in header and not (isinstance(kid, str) and 0 < len(kid) <= MAX_KID_CHARACTERS):
-        raise TokenError(Reason.HEADER_MALFORMED, f"expected kid to be a string of 1 to {MAX_KID_CHARACTERS} characters")
+        raise TokenError(
+            Reason.HEADER_MALFORMED, f"expected kid to be a string of 1 to {MAX_KID_CHARACTERS} characters"
+        )
     if "typ" in header and not isinstance(typ, str):
         raise TokenError(Reason.TYPE_NOT_ACCEPTED, "expected typ to be a string")
     return alg, kid, typ

@@ -29,7 +29,7 @@ def metadata_urls(issuer: str) -> tuple[str, str]:
     return oauth, openid
 
 
-async def discover_jwks_uri(issuer: str, fetch: Fetch, *, timeout: float) -> str:  # noqa: ASYNC109 - handed on
+async def discover_jwks_uri(issuer: str, fetch: Fetch, *, timeout: float) -> str:
     """Return the `jwks_uri` of the issuer's metadata.
 
     Raises:

@@ -54,7 +54,7 @@ class HttpxFetch:
         """Keep the TLS context; by default one that trusts httpx's certificates."""
         self._context = ssl_context or httpx.create_ssl_context()
 
-    async def __call__(self, url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:  # noqa: ASYNC109 - the protocol's own
+    async def __call__(self, url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
         """GET `url`. Raises FetchError, whatever the matter."""
         try:
             async with asyncio.timeout(timeout):

@@ -23,6 +23,7 @@ from cachetools import LRUCache
 from jwt_asgi._core.freshness import (
     Bucket,
     Facts,
+    KeyCaching,
     State,
     Step,
     Times,
@@ -35,10 +36,10 @@ from jwt_asgi._core.freshness import (
 from jwt_asgi._core.jwks import KeySet, VerifyKey, parse_jwks
 from jwt_asgi._keys.discovery import discover_jwks_uri
 from jwt_asgi._keys.fetch import MAX_BODY_BYTES, FetchError, NoAnswerError
-from jwt_asgi.errors import ConfigurationError, KeysUnavailable, Reason, TokenError
+from jwt_asgi.errors import KeysUnavailable, Reason, TokenError
 from jwt_asgi.types import Clock, Fetch, FetchResponse
 
-__all__ = ["KeyCaching", "RemoteKeys", "SteadyClock"]
+__all__ = ["RemoteKeys", "SteadyClock"]
 
 MAX_WAITERS: Final = 1024
 MAX_REMEMBERED_MISSES: Final = 256
@@ -51,40 +52,6 @@ ROUNDS: Final = 3
 _OK, _NOT_MODIFIED = 200, 304
 _GONE = {404, 410}
 _ACCEPT = {"accept": "application/jwk-set+json, application/json"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyCaching:
-    """How long an issuer's keys are kept. All in seconds; the defaults suit production.
-
-    Attributes:
-        ttl: How long a set is fresh when the issuer does not say.
-        least_ttl: The least that the issuer's `Cache-Control: max-age` counts for, and
-        most_ttl: the most. A removed key is refused after this long at the latest, while the issuer answers.
-        stale_if_error: How much longer a set serves while the issuer cannot be reached. 0: not at all.
-        stale_wait: How long the first request after an idle spell waits for a stale set to be confirmed.
-        timeout: How long one attempt may take in all, and a request waits for it.
-
-    Raises:
-        ConfigurationError: a number is out of its bounds.
-    """
-
-    ttl: float = 600.0
-    least_ttl: float = 300.0
-    most_ttl: float = 3600.0
-    stale_if_error: float = 86_400.0
-    stale_wait: float = 1.0
-    timeout: float = 5.0
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        for name in ("ttl", "least_ttl", "most_ttl", "stale_if_error", "stale_wait", "timeout"):
-            value = getattr(self, name)
-            positive = name not in {"stale_if_error", "stale_wait"}
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not positive <= value * (1 + positive):
-                raise ConfigurationError(f"key_caching {name}", f"expected seconds; got {value!r}")
-        if self.least_ttl > self.most_ttl:
-            raise ConfigurationError("key_caching least_ttl", f"expected at most most_ttl; got {self.least_ttl!r}")
 
 
 class SteadyClock:
@@ -290,7 +257,7 @@ class RemoteKeys:
             headers["if-modified-since"] = snapshot.last_modified
         return await self._get(uri, headers=headers, timeout=self._caching.timeout, limit=MAX_BODY_BYTES)
 
-    async def _get(self, url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:  # noqa: ASYNC109 - handed on
+    async def _get(self, url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
         try:
             return await self._fetch(url, headers=headers, timeout=timeout, limit=limit)
         except NoAnswerError:
