@@ -67,7 +67,7 @@ class Decision:
 class Hook(Protocol):
     """Is told every decision: count it, trace it, audit it."""
 
-    def __call__(self, decision: Decision) -> None:  # pragma: no cover - a protocol
+    def __call__(self, decision: Decision, /) -> None:  # pragma: no cover - a protocol
         """Take one decision."""
         ...
 

@@ -1,0 +1,72 @@
+"""The command line: demo, explain; nothing imports it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from jwt_asgi._core.policy import ASYMMETRIC_ALGORITHMS
+from jwt_asgi._version import __version__
+from jwt_asgi.cli.demo import run_demo
+from jwt_asgi.cli.explain import run_explain
+from jwt_asgi.errors import ConfigurationError
+
+__all__ = ["main"]
+
+_USAGE_ERROR = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 good, 1 not good, 2 called wrongly, 3 no keys of the issuer."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except ConfigurationError as error:
+        print(f"jwt-asgi: {error.detail}", file=sys.stderr)
+        return _USAGE_ERROR
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="jwt-asgi", description="Verified Bearer JWT access tokens for any ASGI app.")
+    parser.add_argument("--version", action="version", version=f"jwt-asgi {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_demo(commands.add_parser("demo", help="start an issuer and a protected API on this machine, to play with"))
+    _add_explain(commands.add_parser("explain", help="say, check by check, why one token is accepted or refused"))
+    return parser
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Starts an issuer and a protected API on loopback, over real HTTP, and prints curl lines with the answer that "
+        "each gets. It stays up until Ctrl-C."
+    )
+    parser.add_argument("--check", action="store_true", help="send the requests, compare the answers, and end")
+    parser.add_argument("--port", type=int, default=0, help="the API's port; by default a free one is found")
+    parser.set_defaults(run=run_demo)
+
+
+def _add_explain(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Prints every check on one token, in order, with what was expected and what the token says. The token is sent "
+        "nowhere; only the issuer's public keys are fetched, and with --jwks not even these. Exit code: 0 accepted, 1 "
+        "refused, 2 called wrongly, 3 the issuer's keys could not be had."
+    )
+    parser.add_argument("--issuer", required=True, help="the trusted issuer, exactly as in `iss`")
+    parser.add_argument("--audience", required=True, action="append", help="this API, as in `aud`; may be repeated")
+    parser.add_argument(
+        "--alg",
+        required=True,
+        action="append",
+        metavar="NAME",
+        help=f"an allowed algorithm; may be repeated. One of: {', '.join(ASYMMETRIC_ALGORITHMS)}",
+    )
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--jwks", metavar="FILE", help="take the keys from a file, and fetch nothing")
+    source.add_argument("--jwks-uri", metavar="URL", help="where the issuer's keys are; by default its metadata tells")
+    parser.add_argument("--profile", choices=("generic", "rfc9068"), default="generic", help="default: generic")
+    parser.add_argument("--leeway", type=float, default=30.0, metavar="SECONDS", help="default: 30")
+    parser.add_argument(
+        "token", nargs="?", default="-", metavar="TOKEN", help="the token; - or nothing: read it from standard input"
+    )
+    parser.set_defaults(run=run_explain)
