@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Self, overload
+from typing import Any, Self, Unpack
 
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
 
 from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.bearer import NoToken, bearer_token
 from jwt_asgi._core.challenge import Answer, answer_to, check_realm
-from jwt_asgi._core.freshness import KeyCaching
-from jwt_asgi._keys.static import SharedSecret, StaticKeys
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, TokenError
 from jwt_asgi.instrumentation import Decision, Hook, LoggingHook, Outcome, tell
-from jwt_asgi.profiles import Profile
-from jwt_asgi.types import ASGIApp, ASGIScope, Fetch, Message, Receive, Send, Skip
-from jwt_asgi.verifier import TrustedIssuer, Verifier
+from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
+from jwt_asgi.verifier import IssuerOptions, TrustedIssuer, Verifier
 
 __all__ = ["JWTMiddleware", "TokenUser"]
 
@@ -74,40 +71,6 @@ class JWTMiddleware:
         ConfigurationError: an option is missing or wrong.
     """
 
-    @overload
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        issuer: str,
-        audience: str | Sequence[str] | Skip,
-        algorithms: Sequence[str],
-        jwks_uri: str | None = None,
-        keys: StaticKeys | SharedSecret | None = None,
-        profile: Profile = Profile.GENERIC,
-        leeway: float = 30.0,
-        max_age: float | None = None,
-        max_lifetime: float | None = None,
-        key_caching: KeyCaching | None = None,
-        fetch: Fetch | None = None,
-        exempt: Sequence[str] = (),
-        anonymous: bool = False,
-        realm: str | None = None,
-        hooks: Iterable[Hook] | None = None,
-    ) -> None: ...
-
-    @overload
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        verifier: Verifier,
-        exempt: Sequence[str] = (),
-        anonymous: bool = False,
-        realm: str | None = None,
-        hooks: Iterable[Hook] | None = None,
-    ) -> None: ...
-
     def __init__(
         self,
         app: ASGIApp,
@@ -116,16 +79,19 @@ class JWTMiddleware:
         exempt: Sequence[str] = (),
         anonymous: bool = False,
         realm: str | None = None,
-        hooks: Iterable[Hook] | None = None,
-        **issuer: Any,
+        hooks: Sequence[Hook] | None = None,
+        **issuer: Unpack[IssuerOptions],
     ) -> None:
         """Check the options; nothing is fetched."""
         self._app = app
         self._verifier = _verifier(verifier, issuer)
-        self._exempt = tuple(_Exemption.parse(pattern) for pattern in _patterns(exempt))
+        self._exempt = tuple(_Exemption.parse(pattern) for pattern in _list_of("exempt", exempt, str))
         self._anonymous = anonymous
+        if not isinstance(anonymous, bool):
+            # The text "false" of an environment variable would be true
+            raise ConfigurationError("anonymous", f"expected True or False; got {anonymous!r}")
         self._realm = check_realm(realm)
-        self._hooks = (LoggingHook(),) if hooks is None else tuple(hooks)
+        self._hooks = (LoggingHook(),) if hooks is None else tuple(_list_of("hooks", hooks, Callable))
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Let the connection in, or answer it."""
@@ -150,14 +116,19 @@ class JWTMiddleware:
                 return
             outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
         _set_identity(scope, token)
-        tell(self._hooks, Decision(outcome=outcome, token=token, kind=scope["type"], seconds=perf_counter() - began))
-        started = _Started(send)
+        decision = Decision(outcome=outcome, token=token, kind=scope["type"], seconds=perf_counter() - began)
+        door = _Passage(receive, send, lambda: tell(self._hooks, decision))
         try:
-            await self._app(scope, receive, started)
+            await self._app(scope, door.receive if scope["type"] == "websocket" else receive, door.send)
         except AccessError as error:
-            if started.yes:
+            if door.used:
                 raise
-            await self._refuse(error, token, began, scope, receive, send)
+            await self._refuse(error, token, began, scope, door.receive_connect, send)
+        except BaseException:
+            door.use()
+            raise
+        else:
+            door.use()
 
     async def _token_of(self, scope: ASGIScope) -> AccessToken | None:
         found = bearer_token(scope["headers"], scope.get("query_string", b""))
@@ -193,18 +164,36 @@ class JWTMiddleware:
                 await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
 
 
-class _Started:
-    """A `send` that knows whether anything was sent."""
+class _Passage:
+    """The application's way back to the client: it knows whether it was used, and tells of the decision then.
 
-    __slots__ = ("_send", "yes")
+    Until then the application may still refuse by raising AccessError, and one request has one decision.
+    """
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.yes = False
+    __slots__ = ("_connect", "_receive", "_send", "_tell", "used")
 
-    async def __call__(self, message: Message) -> None:
-        self.yes = True
+    def __init__(self, receive: Receive, send: Send, tell: Callable[[], None]) -> None:
+        self._receive, self._send, self._tell = receive, send, tell
+        self._connect: Message | None = None
+        self.used = False
+
+    def use(self) -> None:
+        if not self.used:
+            self.used = True
+            self._tell()
+
+    async def send(self, message: Message) -> None:
+        self.use()
         await self._send(message)
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._connect = self._connect or message
+        return message
+
+    async def receive_connect(self) -> Message:
+        """Return the first message, which the application may have taken already."""
+        return self._connect or await self._receive()
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +248,7 @@ def _is_preflight(scope: ASGIScope) -> bool:
 def _set_identity(scope: ASGIScope, token: AccessToken | None) -> None:
     """Overwrite whatever was there, so that nothing outside can pass itself off as a verified token."""
     scope["jwt"] = token
-    scope["auth"] = AuthCredentials(sorted(token.scopes) if token is not None else None)
+    scope["auth"] = AuthCredentials(["authenticated", *sorted(token.scopes)] if token is not None else None)
     scope["user"] = UnauthenticatedUser() if token is None else TokenUser(token)
 
 
@@ -268,18 +257,21 @@ async def _send_answer(answer: Answer, send: Send, prefix: str, *, body: bool) -
     await send({"type": f"{prefix}.body", "body": answer.body if body else b""})
 
 
-def _verifier(verifier: Verifier | None, issuer: dict[str, Any]) -> Verifier:
+def _verifier(verifier: Verifier | None, issuer: IssuerOptions) -> Verifier:
     if verifier is None:
-        missing = [name for name in ("issuer", "audience", "algorithms") if name not in issuer]
+        missing = [name for name in ("issuer", "audience", "algorithms") if issuer.get(name) is None]
         if missing:
             raise ConfigurationError(", ".join(missing), "required; there is no default that would be safe")
         return Verifier(TrustedIssuer(**issuer))
+    if not isinstance(verifier, Verifier):
+        raise ConfigurationError("verifier", f"expected Verifier(TrustedIssuer(...)); got {type(verifier).__name__}")
     if issuer:
         raise ConfigurationError("verifier", f"expected no {', '.join(issuer)} beside it: they belong to its issuers")
     return verifier
 
 
-def _patterns(exempt: Sequence[str]) -> Sequence[str]:
-    if isinstance(exempt, str):
-        raise ConfigurationError("exempt", f'expected a list of paths, as ["{exempt}"]; got the string {exempt!r}')
-    return exempt
+def _list_of(option: str, values: Sequence[Any], kind: Any) -> Sequence[Any]:  # noqa: ANN401 - a type or Callable
+    if isinstance(values, str) or not isinstance(values, Sequence) or not all(isinstance(v, kind) for v in values):
+        expected = 'paths, as ["/healthz", "/docs/*"]' if option == "exempt" else "hooks"
+        raise ConfigurationError(option, f"expected a list of {expected}; got {values!r}")
+    return values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Protocol, Self
+from typing import Protocol, Self, TypedDict
 
 from jwt_asgi._core.access_token import AccessToken, make_access_token
 from jwt_asgi._core.claims import check_before_fetch, check_claims
@@ -20,7 +20,7 @@ from jwt_asgi.errors import ConfigurationError, Reason, TokenError
 from jwt_asgi.profiles import Profile
 from jwt_asgi.types import Clock, Fetch, Skip
 
-__all__ = ["KeySource", "TrustedIssuer", "Verifier"]
+__all__ = ["IssuerOptions", "KeySource", "TrustedIssuer", "Verifier"]
 
 
 class KeySource(Protocol):
@@ -37,6 +37,22 @@ class KeySource(Protocol):
     async def aclose(self) -> None:
         """Stop what is under way."""
         ...
+
+
+class IssuerOptions(TypedDict, total=False):
+    """The options of `TrustedIssuer`, for those who hand them on."""
+
+    issuer: str
+    audience: str | Sequence[str] | Skip
+    algorithms: Sequence[str]
+    jwks_uri: str | None
+    keys: StaticKeys | SharedSecret | None
+    profile: Profile
+    leeway: float
+    max_age: float | None
+    max_lifetime: float | None
+    key_caching: KeyCaching | None
+    fetch: Fetch | None
 
 
 class TrustedIssuer:
@@ -91,7 +107,13 @@ class TrustedIssuer:
         if keys is None:
             url = jwks_uri if jwks_uri is not None else issuer
             check_url("issuer" if jwks_uri is None else "jwks_uri", url)
-            caching = key_caching or KeyCaching()
+            caching = KeyCaching() if key_caching is None else key_caching
+            if not isinstance(caching, KeyCaching):
+                raise ConfigurationError("key_caching", f"expected KeyCaching(...); got {caching!r}")
+            if fetch is not None and not callable(fetch):
+                raise ConfigurationError(
+                    "fetch", f"expected an async callable, see jwt_asgi.types.Fetch; got {fetch!r}"
+                )
             self.keys = RemoteKeys(issuer, jwks_uri=jwks_uri, fetch=fetch or HttpxFetch(), caching=caching)
         elif not isinstance(keys, (StaticKeys, SharedSecret)):
             raise ConfigurationError("keys", f"expected StaticKeys or SharedSecret; got {type(keys).__name__}")

@@ -17,6 +17,7 @@ from jwt_asgi._core.policy import Policy, check_header
 from jwt_asgi._core.signature import verify_signature
 from jwt_asgi._core.token import Untrusted, parse_token
 from jwt_asgi._keys.static import StaticKeys
+from jwt_asgi.cli.advice import ADVICE
 from jwt_asgi.errors import ClaimFailure, JWTASGIError, KeysUnavailable, Reason, TokenError
 from jwt_asgi.profiles import Profile
 from jwt_asgi.verifier import TrustedIssuer, Verifier
@@ -89,7 +90,7 @@ async def _verdict(verify: Callable[[str], Awaitable[object]], token: str) -> in
 
 def _conclude(error: JWTASGIError) -> int:
     print(f"\nRefused: {error.reason.value}, {error.detail or error.reason.summary}")
-    print(f"What to do: {error.reason.advice}")
+    print(f"What to do: {ADVICE[error.reason]}")
     return _NO_KEYS if isinstance(error, KeysUnavailable) else _REFUSED
 
 
