@@ -164,10 +164,10 @@ class AccessError(JWTASGIError):
 class KeysUnavailable(JWTASGIError):  # noqa: N818 - the public name says what is the case
     """The issuer's keys cannot be had just now, so no token of it can be judged: 503.
 
-    `retry_after` is in seconds from now: when an attempt may go better. `issuer` is the configured one.
+    `retry_after` is in seconds from now: when an attempt may go better; 0: not known. `issuer` is the configured one.
     """
 
-    def __init__(self, reason: Reason, detail: str = "", *, issuer: str = "", retry_after: float = 1.0) -> None:
+    def __init__(self, reason: Reason, detail: str = "", *, issuer: str = "", retry_after: float = 0.0) -> None:
         """Keep the time beside the reason."""
         super().__init__(reason, detail)
         self.issuer = issuer

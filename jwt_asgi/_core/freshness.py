@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from math import isfinite
 
@@ -35,6 +36,7 @@ __all__ = [
     "decide",
     "lifetime",
     "negative_ttl",
+    "retry_after",
     "state_of",
 ]
 
@@ -226,14 +228,27 @@ def negative_ttl(misses: int) -> float:
 def lifetime(headers: Mapping[str, str], *, default: float, least: float, most: float) -> float:
     """Return for how many seconds a key set is fresh: RFC 9111 section 4.2.1, within bounds.
 
-    Bounds, since issuers send `max-age=10` and `no-cache` (which would poll them), and six hours (which would keep a
-    removed key that long). `headers` have lower-case names.
+    `default` counts as it is where the issuer says nothing. Bounds, since issuers send `max-age=10` and `no-cache`
+    (which would poll them), and six hours (which would keep a removed key that long). `headers` have lower-case names.
     """
     control = headers.get("cache-control", "").lower()
     if _NOT_TO_KEEP.search(control):
         return least
     found = _MAX_AGE.search(control)
     if found is None:
-        return min(max(default, least), most)
+        return default
     age = headers.get("age", "0").strip()
     return min(max(float(found[1]) - (float(age) if _DIGITS.fullmatch(age) else 0.0), least), most)
+
+
+def retry_after(value: str, now: float) -> float:
+    """Return the seconds that a Retry-After header asks for (RFC 9110 section 10.2.3: seconds, or a date); else 0.
+
+    `now` is in seconds since the epoch.
+    """
+    if _DIGITS.fullmatch(value):
+        return float(value)
+    try:
+        return max(parsedate_to_datetime(value).timestamp() - now, 0.0)
+    except (ValueError, TypeError, OverflowError):
+        return 0.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit, urlunsplit
 
 from jwt_asgi._core.token import strict_json_object
-from jwt_asgi._keys.fetch import MAX_BODY_BYTES, check_url
+from jwt_asgi._keys.fetch import MAX_BODY_BYTES, FetchError, NoAnswerError, check_url
 from jwt_asgi.errors import ConfigurationError, KeysUnavailable, Reason
 from jwt_asgi.types import Fetch
 
@@ -34,17 +34,23 @@ async def discover_jwks_uri(issuer: str, fetch: Fetch, *, timeout: float) -> str
 
     Raises:
         KeysUnavailable: `discovery_failed`: no document answers for this issuer; the text names each URL and its fault.
-        Exception: whatever `fetch` raises where a URL does not answer at all.
+        Exception: whatever `fetch` raises where there is no answer at all.
     """
     faults: list[str] = []
     for url in metadata_urls(issuer):
-        response = await fetch(url, headers=_ACCEPT, timeout=timeout, limit=MAX_BODY_BYTES)
+        try:
+            response = await fetch(url, headers=_ACCEPT, timeout=timeout, limit=MAX_BODY_BYTES)
+        except NoAnswerError:
+            raise
+        except FetchError as error:
+            faults.append(str(error))
+            continue
         if response.status != _OK:
             faults.append(f"{url} answered {response.status}")
             continue
         try:
             return _jwks_uri(response.body, issuer)
-        except (ValueError, ConfigurationError) as error:
+        except ValueError as error:
             faults.append(f"{url}: {error}")
     raise KeysUnavailable(Reason.DISCOVERY_FAILED, "; ".join(faults), issuer=issuer)
 
@@ -60,7 +66,10 @@ def _jwks_uri(body: bytes, issuer: str) -> str:
         raise ValueError(f"expected the issuer {issuer!r}; it names another one{hint}")
     if not isinstance(uri, str):
         raise ValueError("expected a jwks_uri; it names none")
-    check_url("jwks_uri", uri)
+    try:
+        check_url("jwks_uri", uri)
+    except ConfigurationError:
+        raise ValueError("expected a jwks_uri that is an https URL") from None
     if urlsplit(uri).scheme == "http" and urlsplit(issuer).scheme == "https":
         raise ValueError("expected a jwks_uri under https, as the issuer is")
     return uri

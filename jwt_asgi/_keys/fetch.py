@@ -8,6 +8,7 @@ the limit.
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import zlib
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ READ_SECONDS = 3.0
 _HEADERS = {"user-agent": f"jwt-asgi/{__version__}", "accept-encoding": "identity"}
 _INFLATABLE = {"gzip", "x-gzip", "deflate"}
 _ANY_ZLIB_FORMAT = 32 + zlib.MAX_WBITS
+_VISIBLE = re.compile(r"[!-~]+")
 
 
 class FetchError(Exception):
@@ -61,8 +63,8 @@ class HttpxFetch:
                 return await self._get(url, headers, limit)
         except FetchError:
             raise
-        except TimeoutError:
-            raise FetchError(f"{url} did not answer in full within {timeout:g} s") from None
+        except (TimeoutError, httpx.TimeoutException):
+            raise FetchError(f"{url} did not answer in time, in full within {timeout:g} s") from None
         except Exception as error:
             # httpx.InvalidURL and the ssl and socket errors are not all httpx.HTTPError
             raise NoAnswerError(f"{url} could not be fetched: {_tell(error)}") from error
@@ -92,11 +94,13 @@ def check_url(option: str, url: str) -> str:
         ConfigurationError: it is something else, or carries user information or a fragment.
     """
     try:
-        parts = urlsplit(url) if isinstance(url, str) else None
-        fits = parts is not None and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        fits, parts = False, None
-    if parts is None or not fits or parts.username or parts.password or parts.fragment:
+        # httpx is stricter than urlsplit, which drops line ends; what only one of them takes is refused
+        plain = isinstance(url, str) and _VISIBLE.fullmatch(url) is not None and bool(httpx.URL(url).host)
+        parts = urlsplit(url) if plain else urlsplit("")
+        fits = bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc and "#" not in url
+    except (ValueError, httpx.InvalidURL):
+        fits = False
+    if not fits:
         raise ConfigurationError(option, f"expected an absolute URL without user information and fragment; got {url!r}")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(url)):
         detail = f"expected https, since whoever changes the keys on the way lets anyone in; got {url!r}"
@@ -114,14 +118,19 @@ def is_loopback(url: str) -> bool:
 
 
 def _inflate(raw: bytes, encoding: str, limit: int, url: str) -> bytes:
-    if encoding == "identity":
+    if encoding in {"", "identity"}:
         return raw
     if encoding not in _INFLATABLE:
         raise FetchError(f"{url} answered in a content encoding that was not asked for")
     inflater = zlib.decompressobj(_ANY_ZLIB_FORMAT)
-    body = inflater.decompress(raw, limit + 1)
+    try:
+        body = inflater.decompress(raw, limit + 1)
+    except zlib.error:
+        raise FetchError(f"{url} answered with a body that is not {encoding}, as it says") from None
     if len(body) > limit:
         raise FetchError(f"{url} answered with more than {limit} bytes once inflated")
+    if not inflater.eof or inflater.unused_data:
+        raise FetchError(f"{url} answered with a {encoding} body that is cut off, or goes on behind its end")
     return body
 
 
@@ -131,5 +140,5 @@ def _tell(error: Exception) -> str:
     while cause is not None:
         if isinstance(cause, OSError) and (cause.strerror or isinstance(cause, ssl.SSLError)):
             return f"{type(cause).__name__}: {cause.strerror or cause}"
-        cause = cause.__cause__ or cause.__context__
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return type(error).__name__

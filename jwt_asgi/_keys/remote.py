@@ -1,4 +1,4 @@
-"""Runs freshness.py with a clock, one flight at a time; observable, warmable.
+"""Runs freshness.py with a clock, one flight at a time.
 
 A flight is one attempt to fetch the set, shared by all who wait. It is no child of a request: who gives up waiting does
 not stop it. State changes under a lock that is never held while anything is awaited.
@@ -13,9 +13,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from cachetools import LRUCache
@@ -31,6 +31,7 @@ from jwt_asgi._core.freshness import (
     decide,
     lifetime,
     negative_ttl,
+    retry_after,
     state_of,
 )
 from jwt_asgi._core.jwks import KeySet, VerifyKey, parse_jwks
@@ -51,6 +52,8 @@ ROUNDS: Final = 3
 
 _OK, _NOT_MODIFIED = 200, 304
 _GONE = {404, 410}
+_REDIRECTS = {301, 302, 303, 307, 308}
+_NEVER = Times(0.0, 0.0, 0.0, 0.0)
 _ACCEPT = {"accept": "application/jwk-set+json, application/json"}
 
 
@@ -83,23 +86,36 @@ class _Snapshot:
     keys: KeySet
     times: Times
     digest: bytes
+    uri: str
     etag: str | None
     last_modified: str | None
+
+    def validators(self) -> dict[str, str]:
+        """Headers that ask whether the set has changed (RFC 9110 section 13.1); they hold for its own URL alone."""
+        if self.etag is not None:
+            return {"if-none-match": self.etag}
+        return {} if self.last_modified is None else {"if-modified-since": self.last_modified}
 
 
 @dataclass(slots=True, eq=False)
 class _Flight:
-    """One attempt. `landed` holds True (a set was confirmed), False (it failed) or None (it was given up)."""
+    """One attempt. It lands with True (a set was confirmed), False (it failed) or None (it was given up)."""
 
     began: float
     deadline: float
     loop: asyncio.AbstractEventLoop
     for_miss: bool
     landed: Future[bool | None]
+    result: bool | None = None
+    uri: str = ""
     task: asyncio.Task[None] | None = None
 
     def is_alive(self, now: float) -> bool:
         return not self.landed.done() and now < self.deadline and not self.loop.is_closed()
+
+    def land(self, _: asyncio.Task[None]) -> None:
+        """Tell those who wait, also when the task was cancelled before its first step."""
+        self.landed.set_result(self.result)
 
 
 class RemoteKeys:
@@ -193,15 +209,17 @@ class RemoteKeys:
             )
             state = state_of(None if snapshot is None else snapshot.times, now)
             step = decide(state, facts)
-            if step in {Step.WAIT, Step.WAIT_BRIEFLY, Step.USE_AND_REFRESH}:
-                for_miss = not facts.known and state not in {State.EMPTY, State.EXPIRED}
-                flight = flight or self._take_off(now, for_miss=for_miss)
-            return step, keys, flight
+            if step not in {Step.WAIT, Step.WAIT_BRIEFLY, Step.USE_AND_REFRESH}:
+                return step, keys, None
+            for_miss = not facts.known and state not in {State.EMPTY, State.EXPIRED}
+            return step, keys, flight or self._take_off(now, for_miss=for_miss)
 
     def _remember_miss(self, kid: str | None, alg: str) -> None:
         with self._lock:
-            misses = self._misses.get((kid, alg), (0, 0.0))[0] + 1
-            self._misses[kid, alg] = (misses, self._clock() + negative_ttl(misses))
+            now = self._clock()
+            misses, not_before = self._misses.get((kid, alg), (0, 0.0))
+            if now >= not_before:  # else another request of the same flight has noted it
+                self._misses[kid, alg] = (misses + 1, now + negative_ttl(misses + 1))
 
     def _take_off(self, now: float, *, for_miss: bool) -> _Flight:
         if for_miss:
@@ -213,11 +231,14 @@ class RemoteKeys:
         flight = _Flight(now, now + self._caching.timeout + 1.0, loop, for_miss, landed)
         # An empty context: nothing of this request may leak into what others share
         flight.task = loop.create_task(self._fly(flight), context=Context())
+        flight.task.add_done_callback(flight.land)
         self._flight = flight
         return flight
 
     async def _join(self, flight: _Flight, *, brief: bool) -> bool | None:
         """Wait for the flight, but not for ever: False when it takes too long."""
+        if self._waiters >= MAX_WAITERS and brief:
+            return False
         if self._waiters >= MAX_WAITERS:
             raise KeysUnavailable(Reason.KEYS_BUSY, issuer=self._issuer)
         self._waiters += 1
@@ -230,40 +251,37 @@ class RemoteKeys:
             self._waiters -= 1
 
     async def _fly(self, flight: _Flight) -> None:
-        landed: bool | None = None
         try:
             # Under an eager task factory this would run inside the lock
             await asyncio.sleep(0)
             async with asyncio.timeout(self._caching.timeout):
-                response = await self._request(for_miss=flight.for_miss)
-            self._accept(response)
-            landed = True
+                response = await self._request(flight)
+            self._accept(flight, response)
+            flight.result = True
+        except TimeoutError:
+            error = FetchError(f"{flight.uri} did not answer in full within {self._caching.timeout:g} s")
+            flight.result = self._fail(flight, error)
         except Exception as error:  # noqa: BLE001 - whatever a fetch or a parser raises is one failed attempt
-            self._fail(error)
-            landed = False
-        finally:
-            flight.landed.set_result(landed)
+            flight.result = self._fail(flight, error)
 
-    async def _request(self, *, for_miss: bool) -> FetchResponse:
-        uri = await self._locate()
+    async def _request(self, flight: _Flight) -> FetchResponse:
+        flight.uri = self._issuer
+        flight.uri = await self._locate()
         headers = dict(_ACCEPT)
-        if for_miss:
+        if flight.for_miss:
             # A shared cache on the way may still hold the set from before the rotation
             headers["cache-control"] = "no-cache"
         snapshot = self._snapshot
-        if snapshot is not None and snapshot.etag is not None:
-            headers["if-none-match"] = snapshot.etag
-        elif snapshot is not None and snapshot.last_modified is not None:
-            headers["if-modified-since"] = snapshot.last_modified
-        return await self._get(uri, headers=headers, timeout=self._caching.timeout, limit=MAX_BODY_BYTES)
+        if snapshot is not None and snapshot.uri == flight.uri:
+            headers |= snapshot.validators()
+        return await self._get(flight.uri, headers=headers, timeout=self._caching.timeout, limit=MAX_BODY_BYTES)
 
     async def _get(self, url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
-        try:
+        with suppress(NoAnswerError):
             return await self._fetch(url, headers=headers, timeout=timeout, limit=limit)
-        except NoAnswerError:
-            # A dropped connection or a DNS hiccup; an answer, whatever its status, is never asked for twice
-            await asyncio.sleep(0.05 + 0.2 * self._jitter())
-            return await self._fetch(url, headers=headers, timeout=timeout, limit=limit)
+        # A dropped connection or a DNS hiccup; an answer, whatever its status, is never asked for twice
+        await asyncio.sleep(0.05 + 0.2 * self._jitter())
+        return await self._fetch(url, headers=headers, timeout=timeout, limit=limit)
 
     async def _locate(self) -> str:
         if self._fixed_uri is not None:
@@ -273,42 +291,44 @@ class RemoteKeys:
             self._found_uri = (uri, self._clock() + METADATA_SECONDS)
         return self._found_uri[0]
 
-    def _accept(self, response: FetchResponse) -> None:
+    def _accept(self, flight: _Flight, response: FetchResponse) -> None:
         """Take the answer, or raise what is wrong with it; then the set at hand is untouched."""
-        snapshot, digest = self._snapshot, hashlib.sha256(response.body).digest()
-        if response.status == _NOT_MODIFIED and snapshot is not None and (snapshot.etag or snapshot.last_modified):
-            kept = snapshot
+        fresh = self._confirm(response, flight.uri)
+        with self._lock:
+            if self._flight is flight:  # else it was taken over, and a newer one may have landed
+                self._snapshot = fresh
+                self._failures, self._retry_at, self._error = 0, 0.0, None
+
+    def _confirm(self, response: FetchResponse, uri: str) -> _Snapshot:
+        old, headers, caching = self._snapshot, response.headers, self._caching
+        default = caching.ttl
+        digest = hashlib.sha256(response.body).digest()
+        if response.status == _NOT_MODIFIED and old is not None and old.uri == uri and old.validators():
+            # RFC 9111 section 4.3.4: what the 304 does not say stays as it was
+            new, default = old, old.times.fresh_until - old.times.confirmed_at
         elif response.status != _OK:
             raise _refused(response)
-        elif snapshot is not None and snapshot.digest == digest:
-            kept = snapshot
         else:
-            headers = response.headers
-            times = Times(0.0, 0.0, 0.0, 0.0)
-            keys = parse_jwks(response.body)
-            kept = _Snapshot(keys, times, digest, headers.get("etag"), headers.get("last-modified"))
-        with self._lock:
-            self._snapshot = replace(kept, times=self._times(response))
-            self._failures, self._retry_at, self._error = 0, 0.0, None
-
-    def _times(self, response: FetchResponse) -> Times:
-        caching, now = self._caching, self._clock()
-        ttl = lifetime(response.headers, default=caching.ttl, least=caching.least_ttl, most=caching.most_ttl)
+            keys = old.keys if old is not None and old.digest == digest else parse_jwks(response.body)
+            new = _Snapshot(keys, _NEVER, digest, uri, headers.get("etag"), headers.get("last-modified"))
+        ttl = lifetime(headers, default=default, least=caching.least_ttl, most=caching.most_ttl)
         # Jitter, so that the workers and replicas of a service do not refresh at one moment
-        soft_at = now + ttl * (0.75 + 0.1 * self._jitter())
-        return Times(now, soft_at, now + ttl, now + ttl + caching.stale_if_error)
+        soft, now = ttl * (0.75 + 0.1 * self._jitter()), self._clock()
+        return replace(new, times=Times(now, now + soft, now + ttl, now + ttl + caching.stale_if_error))
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, flight: _Flight, error: Exception) -> bool:
         if not isinstance(error, KeysUnavailable):
             detail = str(error) if isinstance(error, FetchError) else f"the attempt failed: {type(error).__name__}"
-            error = KeysUnavailable(Reason.KEYS_UNAVAILABLE, detail, retry_after=0.0)
+            error = KeysUnavailable(Reason.KEYS_UNAVAILABLE, detail)
         with self._lock:
-            self._failures += 1
-            self._error = error
-            asked = min(error.retry_after, MAX_RETRY_AFTER)
-            self._retry_at = self._clock() + max(asked, backoff(self._failures, self._jitter()))
-            if self._failures >= FAILURES_BEFORE_REDISCOVERY or isinstance(error, _Gone):
-                self._found_uri = None
+            if self._flight is flight:
+                self._failures += 1
+                self._error = error
+                asked = min(error.retry_after, MAX_RETRY_AFTER)
+                self._retry_at = self._clock() + max(asked, backoff(self._failures, self._jitter()))
+                if self._failures >= FAILURES_BEFORE_REDISCOVERY or isinstance(error, _Gone):
+                    self._found_uri = None
+        return False
 
     def _unavailable(self) -> KeysUnavailable:
         now, error, snapshot = self._clock(), self._error, self._snapshot
@@ -325,18 +345,7 @@ class _Gone(KeysUnavailable):
 
 def _refused(response: FetchResponse) -> KeysUnavailable:
     kind = _Gone if response.status in _GONE else KeysUnavailable
-    hint = "; redirects are not followed" if 300 <= response.status < 400 else ""  # noqa: PLR2004 - RFC 9110 section 15.4
+    hint = "; redirects are not followed" if response.status in _REDIRECTS else ""
     detail = f"the key set's URL answered {response.status}{hint}"
-    asked = _retry_after(response.headers.get("retry-after", ""))
+    asked = retry_after(response.headers.get("retry-after", ""), time.time())
     return kind(Reason.KEYS_UNAVAILABLE, detail, retry_after=asked)
-
-
-def _retry_after(value: str) -> float:
-    """RFC 9110 section 10.2.3: seconds, or a date."""
-    value = value.strip()
-    if value.isascii() and value.isdigit():
-        return float(value[:10])
-    try:
-        return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
-    except (ValueError, TypeError, OverflowError):
-        return 0.0

@@ -26,11 +26,14 @@ class StaticKeys:
 
     def __init__(self, jwks: Mapping[str, Any] | str | bytes) -> None:
         """Import the keys."""
-        raw = json.dumps(dict(jwks)) if isinstance(jwks, Mapping) else jwks
         try:
+            raw = json.dumps(dict(jwks)) if isinstance(jwks, Mapping) else jwks
             self._key_set = parse_jwks(raw.encode("utf-8") if isinstance(raw, str) else raw)
         except KeysUnavailable as error:
             raise ConfigurationError("keys", error.detail) from None
+        except (TypeError, ValueError, AttributeError):
+            # whatever else the parameter may be
+            raise ConfigurationError("keys", "StaticKeys expects a JWK Set as a dict, JSON text or bytes") from None
 
     @classmethod
     def from_file(cls, path: str | Path) -> StaticKeys:
@@ -41,8 +44,8 @@ class StaticKeys:
         """
         try:
             return cls(Path(path).read_bytes())
-        except OSError as error:
-            raise ConfigurationError("keys", f"cannot read {path}: {error.strerror}") from None
+        except (OSError, ValueError) as error:
+            raise ConfigurationError("keys", f"cannot read {path}: {error}") from None
 
     def for_algorithms(self, _: Iterable[str]) -> FixedKeys:
         """Return the source that a verifier asks."""
@@ -63,7 +66,10 @@ class SharedSecret:
 
     def __init__(self, secret: str | bytes) -> None:
         """Check and keep the secret."""
-        raw = secret.encode("utf-8") if isinstance(secret, str) else secret
+        try:
+            raw = secret.encode("utf-8") if isinstance(secret, str) else secret
+        except UnicodeEncodeError:
+            raise ConfigurationError("keys", "SharedSecret expects text that can be encoded in UTF-8") from None
         if not isinstance(raw, bytes):
             raise ConfigurationError("keys", f"SharedSecret expects str or bytes; got {type(raw).__name__}")
         if any(mark in raw for mark in _KEY_FILE_MARKS):
