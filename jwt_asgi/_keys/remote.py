@@ -90,11 +90,10 @@ class _Snapshot:
     etag: str | None
     last_modified: str | None
 
-    def validators(self) -> dict[str, str]:
+    def validators(self, uri: str) -> dict[str, str]:
         """Headers that ask whether the set has changed (RFC 9110 section 13.1); they hold for its own URL alone."""
-        if self.etag is not None:
-            return {"if-none-match": self.etag}
-        return {} if self.last_modified is None else {"if-modified-since": self.last_modified}
+        named = {"if-none-match": self.etag} if self.etag else {"if-modified-since": self.last_modified}
+        return {name: value for name, value in named.items() if value and uri == self.uri}
 
 
 @dataclass(slots=True, eq=False)
@@ -237,18 +236,18 @@ class RemoteKeys:
 
     async def _join(self, flight: _Flight, *, brief: bool) -> bool | None:
         """Wait for the flight, but not for ever: False when it takes too long."""
-        if self._waiters >= MAX_WAITERS and brief:
-            return False
-        if self._waiters >= MAX_WAITERS:
-            raise KeysUnavailable(Reason.KEYS_BUSY, issuer=self._issuer)
-        self._waiters += 1
+        with self._lock:
+            if self._waiters >= MAX_WAITERS and not brief:
+                raise KeysUnavailable(Reason.KEYS_BUSY, issuer=self._issuer)
+            self._waiters += 1
         try:
             seconds = self._caching.stale_wait if brief else self._caching.timeout
             return await asyncio.wait_for(asyncio.wrap_future(flight.landed), seconds)
         except TimeoutError:
             return False
         finally:
-            self._waiters -= 1
+            with self._lock:
+                self._waiters -= 1
 
     async def _fly(self, flight: _Flight) -> None:
         try:
@@ -272,8 +271,8 @@ class RemoteKeys:
             # A shared cache on the way may still hold the set from before the rotation
             headers["cache-control"] = "no-cache"
         snapshot = self._snapshot
-        if snapshot is not None and snapshot.uri == flight.uri:
-            headers |= snapshot.validators()
+        if snapshot is not None:
+            headers |= snapshot.validators(flight.uri)
         return await self._get(flight.uri, headers=headers, timeout=self._caching.timeout, limit=MAX_BODY_BYTES)
 
     async def _get(self, url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
@@ -303,7 +302,7 @@ class RemoteKeys:
         old, headers, caching = self._snapshot, response.headers, self._caching
         default = caching.ttl
         digest = hashlib.sha256(response.body).digest()
-        if response.status == _NOT_MODIFIED and old is not None and old.uri == uri and old.validators():
+        if response.status == _NOT_MODIFIED and old is not None and old.validators(uri):
             # RFC 9111 section 4.3.4: what the 304 does not say stays as it was
             new, default = old, old.times.fresh_until - old.times.confirmed_at
         elif response.status != _OK:
@@ -331,12 +330,12 @@ class RemoteKeys:
         return False
 
     def _unavailable(self) -> KeysUnavailable:
-        now, error, snapshot = self._clock(), self._error, self._snapshot
-        reason = Reason.KEYS_UNAVAILABLE if error is None else error.reason
+        now, snapshot = self._clock(), self._snapshot
+        error = self._error or KeysUnavailable(Reason.KEYS_UNAVAILABLE)
+        reason = error.reason
         if snapshot is not None and state_of(snapshot.times, now) is State.EXPIRED:
             reason = Reason.KEYS_EXPIRED
-        detail = "" if error is None else error.detail
-        return KeysUnavailable(reason, detail, issuer=self._issuer, retry_after=max(self._retry_at - now, 1.0))
+        return KeysUnavailable(reason, error.detail, issuer=self._issuer, retry_after=max(self._retry_at - now, 1.0))
 
 
 class _Gone(KeysUnavailable):
