@@ -54,7 +54,7 @@ def bearer_token(headers: RawHeaders, query_string: bytes = b"") -> bytes | NoTo
         return NoToken.OTHER_SCHEME
     token = credentials.lstrip(b" ")
     _check_characters(token)
-    if b"access_token" in query_string and _names_access_token(query_string):
+    if query_string and _names_access_token(query_string):
         raise TokenError(Reason.CREDENTIALS_DUPLICATE, "the query string carries an access_token beside the header")
     return token
 

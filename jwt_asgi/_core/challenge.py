@@ -47,7 +47,7 @@ def answer_to(error: JWTASGIError, realm: str | None = None) -> Answer:
     """Return what the client gets for an error."""
     reason = error.reason
     description = _UNAVAILABLE if isinstance(error, KeysUnavailable) else _DESCRIPTIONS.get(reason, _GENERIC)
-    body = {"error": reason.error or _NAMES[reason.status], "error_description": description}
+    body = {"error": reason.error or _NAMES.get(reason.status, "server_error"), "error_description": description}
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     if isinstance(error, KeysUnavailable):
         seconds = min(max(ceil(error.retry_after), 1), _MAX_RETRY_AFTER)

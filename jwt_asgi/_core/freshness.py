@@ -21,8 +21,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
-from math import isfinite
 
+from jwt_asgi._core.policy import seconds
 from jwt_asgi.errors import ConfigurationError
 
 __all__ = [
@@ -40,7 +40,7 @@ __all__ = [
     "state_of",
 ]
 
-_MAX_AGE = re.compile(r"(?:^|[\s,])max-age=\"?([0-9]{1,10})\"?(?:$|[\s,])")
+_MAX_AGE = re.compile(r"(?:^|[\s,])max-age=\"?([0-9]+)\"?(?:$|[\s,])")
 _NOT_TO_KEEP = re.compile(r"(?:^|[\s,])no-(?:store|cache)(?:$|[\s,=])")
 _DIGITS = re.compile(r"[0-9]{1,10}")
 _NEGATIVE_TTLS = (30.0, 60.0, 120.0, 300.0)
@@ -72,11 +72,8 @@ class KeyCaching:
     def __post_init__(self) -> None:
         """Check the numbers."""
         for name in ("ttl", "least_ttl", "most_ttl", "stale_if_error", "stale_wait", "timeout"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value < 0:
-                raise ConfigurationError(f"key_caching {name}", f"expected seconds; got {value!r}")
-            if value == 0 and name not in {"stale_if_error", "stale_wait"}:
-                raise ConfigurationError(f"key_caching {name}", "expected more than 0 seconds")
+            least = 0.0 if name in {"stale_if_error", "stale_wait"} else 0.001
+            seconds(f"key_caching {name}", getattr(self, name), least=least)
         if self.least_ttl > self.most_ttl:
             raise ConfigurationError("key_caching least_ttl", f"expected at most most_ttl; got {self.least_ttl!r}")
 
@@ -222,7 +219,7 @@ def negative_ttl(misses: int) -> float:
 
     Short at first, since replicas of an issuer may lag behind each other; longer for a client that is stuck.
     """
-    return _NEGATIVE_TTLS[min(misses, len(_NEGATIVE_TTLS)) - 1]
+    return _NEGATIVE_TTLS[min(max(misses, 1), len(_NEGATIVE_TTLS)) - 1]
 
 
 def lifetime(headers: Mapping[str, str], *, default: float, least: float, most: float) -> float:
@@ -238,7 +235,8 @@ def lifetime(headers: Mapping[str, str], *, default: float, least: float, most: 
     if found is None:
         return default
     age = headers.get("age", "0").strip()
-    return min(max(float(found[1]) - (float(age) if _DIGITS.fullmatch(age) else 0.0), least), most)
+    # RFC 9111 section 1.2.2: a number too large counts as the largest
+    return min(max(float(found[1][:18]) - (float(age) if _DIGITS.fullmatch(age) else 0.0), least), most)
 
 
 def retry_after(value: str, now: float) -> float:

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 from jwt_asgi._core.token import Untrusted
 from jwt_asgi.errors import ConfigurationError, Reason, TokenError
 from jwt_asgi.profiles import Profile
 from jwt_asgi.types import Skip
 
-__all__ = ["ASYMMETRIC_ALGORITHMS", "MAX_LEEWAY", "SYMMETRIC_ALGORITHMS", "Policy", "check_header", "make_policy"]
+__all__ = [
+    "ASYMMETRIC_ALGORITHMS",
+    "MAX_LEEWAY",
+    "SYMMETRIC_ALGORITHMS",
+    "Policy",
+    "check_header",
+    "make_policy",
+    "seconds",
+]
 
 ASYMMETRIC_ALGORITHMS = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"),  # RFC 7518 section 3.1
@@ -26,6 +33,8 @@ SYMMETRIC_ALGORITHMS = ("HS256", "HS384", "HS512")
 
 MAX_LEEWAY = 300.0
 """Seconds. What the most generous peer allows by default (.NET); more would be a mistake, most likely milliseconds."""
+MAX_SECONDS = 1e9
+"""Some 30 years: what is more is no duration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +76,9 @@ def make_policy(
         audience=_audience(audience),
         algorithms=_algorithms(algorithms, symmetric=symmetric),
         profile=profile,
-        leeway=_seconds("leeway", leeway, most=MAX_LEEWAY),
-        max_age=None if max_age is None else _seconds("max_age", max_age),
-        max_lifetime=None if max_lifetime is None else _seconds("max_lifetime", max_lifetime),
+        leeway=seconds("leeway", leeway, most=MAX_LEEWAY),
+        max_age=None if max_age is None else seconds("max_age", max_age),
+        max_lifetime=None if max_lifetime is None else seconds("max_lifetime", max_lifetime),
     )
 
 
@@ -138,9 +147,12 @@ def _iterable(value: object) -> Iterable[str]:
     return value if isinstance(value, Iterable) and not isinstance(value, bytes) else ()
 
 
-def _seconds(option: str, value: float, *, most: float | None = None) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value < 0:
-        raise ConfigurationError(option, f"expected seconds, a number from 0 up; got {value!r}")
-    if most is not None and value > most:
-        raise ConfigurationError(option, f"expected at most {most:g} seconds; got {value!r}")
+def seconds(option: str, value: float, *, least: float = 0.0, most: float = MAX_SECONDS) -> float:
+    """Return a number of seconds.
+
+    Raises:
+        ConfigurationError: it is no number, or out of these bounds.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise ConfigurationError(option, f"expected a number of seconds from {least:g} to {most:g}; got {value!r}")
     return float(value)

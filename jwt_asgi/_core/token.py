@@ -34,7 +34,8 @@ _PADDING = (b"", b"", b"==", b"=")
 # The last characters whose unused bits are zero: other ones would let one signature have several spellings
 _CANONICAL_ENDS = (None, None, b"AQgw", b"AEIMQUYcgkosw048")
 
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and the closing quote is optional: otherwise an unterminated string takes quadratic time
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +107,13 @@ def strict_json_object(raw: bytes) -> dict[str, Any]:
         if text.count("{") + text.count("[") > MAX_DEPTH:
             _check_depth(text)
         value = _DECODER.decode(text)
+        if "\\u" in text:
+            # A lone surrogate (RFC 8259 section 8.2) cannot be written out again, so it would fail in the application
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError:
         raise ValueError("nested too deep") from None
     if type(value) is not dict:
         raise ValueError("not an object")
-    if "\\u" in text:
-        # A lone surrogate (RFC 8259 section 8.2) cannot be written out again, so it would fail in the application
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
 
 
