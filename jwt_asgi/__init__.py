@@ -33,13 +33,14 @@ Beside the way:
 from jwt_asgi._core.access import Requirement, Role, Scope, check_access
 from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.freshness import KeyCaching
+from jwt_asgi._keys.fetch import HttpxFetch
 from jwt_asgi._keys.static import SharedSecret, StaticKeys
 from jwt_asgi._version import __version__
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason, TokenError
 from jwt_asgi.instrumentation import Decision, Hook, LoggingHook
 from jwt_asgi.middleware import JWTMiddleware
 from jwt_asgi.profiles import Profile
-from jwt_asgi.types import Fetch, FetchResponse, Skip
+from jwt_asgi.types import FetchResponse, Skip
 from jwt_asgi.verifier import TrustedIssuer, Verifier
 
 __all__ = [
@@ -47,9 +48,9 @@ __all__ = [
     "AccessToken",
     "ConfigurationError",
     "Decision",
-    "Fetch",
     "FetchResponse",
     "Hook",
+    "HttpxFetch",
     "JWTASGIError",
     "JWTMiddleware",
     "KeyCaching",

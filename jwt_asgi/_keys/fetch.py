@@ -140,5 +140,5 @@ def _tell(error: Exception) -> str:
     while cause is not None:
         if isinstance(cause, OSError) and (cause.strerror or isinstance(cause, ssl.SSLError)):
             return f"{type(cause).__name__}: {cause.strerror or cause}"
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+        cause = cause.__cause__ or cause.__context__  # httpcore suppresses the context that tells
     return type(error).__name__

@@ -1,0 +1,152 @@
+"""`jwt-asgi explain`: each check is printed, the verdict is the verifier's own, and the token goes nowhere."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from jwt_asgi import Reason
+from jwt_asgi.cli import main
+from jwt_asgi.cli.advice import ADVICE
+from jwt_asgi.testing import TestIssuer
+
+ISSUER = "https://issuer.test"
+AUDIENCE = "https://api.test"
+
+
+@pytest.fixture(scope="module")
+def issuer() -> TestIssuer:
+    return TestIssuer(ISSUER, audience=AUDIENCE)
+
+
+@pytest.fixture
+def jwks(issuer: TestIssuer, tmp_path: Path) -> str:
+    path = tmp_path / "jwks.json"
+    path.write_text(json.dumps(issuer.jwks()), encoding="utf-8")
+    return str(path)
+
+
+def explain(jwks: str, token: str, *more: str, issuer: str = ISSUER) -> int:
+    return main(["explain", "--issuer", issuer, "--audience", AUDIENCE, "--alg", "RS256", "--jwks", jwks, *more, token])
+
+
+def test_a_good_token_passes_every_check_in_order(
+    issuer: TestIssuer, jwks: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain(jwks, issuer.token(scope="todos:read")) == 0
+
+    out = capsys.readouterr().out
+    checks = [line.split()[:2] for line in out.splitlines() if line.startswith(("  ok", "  FAIL"))]
+    names = ["shape", "iss", "alg", "typ", "signature", "aud", "cnf", "nbf", "iat", "exp"]
+    assert checks == [["ok", name] for name in names]
+    assert "decoded, not verified" in out
+    assert "Accepted" in out
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        reason
+        for reason in Reason
+        if reason.error == "invalid_token"
+        and reason not in {Reason.KEY_UNSUITABLE, Reason.TOKEN_TOO_OLD, Reason.LIFETIME_TOO_LONG}
+    ],
+    ids=lambda reason: reason.value,
+)
+def test_a_bad_token_is_refused_for_its_reason_and_told_what_to_do(
+    reason: Reason, issuer: TestIssuer, jwks: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain(jwks, issuer.bad_token(reason)) == 1
+
+    out = capsys.readouterr().out
+    failed = [line for line in out.splitlines() if line.startswith("  FAIL")]
+    assert any(reason.value in line for line in failed)
+    assert f"Refused: {reason.value}," in out
+    assert f"What to do: {ADVICE[reason]}" in out
+
+
+def test_all_that_is_wrong_is_shown_at_once(issuer: TestIssuer, jwks: str, capsys: pytest.CaptureFixture[str]) -> None:
+    token = issuer.token(expires_in=-3600, audience="https://elsewhere.test", header={"typ": "logout+jwt"})
+
+    assert explain(jwks, token) == 1
+
+    out = capsys.readouterr().out
+    for code in ("type_not_accepted", "audience_mismatch", "token_expired"):
+        assert any(code in line for line in out.splitlines() if line.startswith("  FAIL"))
+    assert 'expected one of https://api.test; it is "https://elsewhere.test"' in out
+
+
+def test_an_issuer_that_differs_by_a_slash_is_pointed_out(
+    issuer: TestIssuer, jwks: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain(jwks, issuer.token(), issuer=f"{ISSUER}/") == 1
+    assert "differs by a trailing slash alone" in capsys.readouterr().out
+
+
+def test_the_token_is_read_from_standard_input_with_or_without_its_scheme(
+    issuer: TestIssuer, jwks: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"Bearer {issuer.token()}\n"))
+    assert explain(jwks, "-") == 0
+    assert "Accepted" in capsys.readouterr().out
+
+
+def test_a_token_cannot_write_control_sequences_to_the_terminal(
+    issuer: TestIssuer, jwks: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = issuer.token(claims={"\x1b[2J": "\x1b]0;owned\x07", "long": "x" * 500}, header={"\x9b": "\u202e"})
+
+    assert explain(jwks, token) == 0
+
+    out = capsys.readouterr().out
+    assert out.isascii() or set(out) - {"…"} <= set(map(chr, range(128)))
+    assert not [character for character in out if ord(character) < 32 and character != "\n"]
+    assert "x" * 300 not in out
+
+
+def test_dates_are_readable_and_a_date_out_of_range_does_no_harm(
+    issuer: TestIssuer, jwks: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain(jwks, issuer.token(claims={"exp": 0, "nbf": 10**30})) == 1
+    out = capsys.readouterr().out
+    assert "1970-01-01 00:00:00 UTC" in out
+    assert "claim_malformed" in out
+
+
+def test_an_issuer_that_does_not_answer_is_exit_code_3(issuer: TestIssuer, capsys: pytest.CaptureFixture[str]) -> None:
+    closed = "http://127.0.0.1:1"
+    token = TestIssuer(closed, audience=AUDIENCE).token()
+
+    code = main(["explain", "--issuer", closed, "--audience", AUDIENCE, "--alg", "RS256", token])
+
+    assert code == 3
+    out = capsys.readouterr().out
+    assert "could not be fetched: ConnectionRefusedError" in out
+    assert "Refused: keys_unavailable," in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--alg", "none"], "'none' cannot be allowed here"),
+        (["--alg", "HS256"], "HMAC needs keys=SharedSecret(...)"),
+        (["--alg", "RS256", "--leeway", "1e6"], "from 0 to 300"),
+        (["--alg", "RS256", "--jwks", "/no/such/file"], "cannot read /no/such/file"),
+        (["--alg", "RS256", "--jwks-uri", "http://keys.example"], "expected https"),
+    ],
+)
+def test_a_wrong_option_says_what_to_write(
+    arguments: list[str], told: str, issuer: TestIssuer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", "--issuer", ISSUER, "--audience", AUDIENCE, *arguments, issuer.token()]) == 2
+    captured = capsys.readouterr()
+    assert told in captured.err
+    assert captured.out == ""
+
+
+def test_the_profile_can_be_the_strict_one(issuer: TestIssuer, jwks: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain(jwks, issuer.token(without=["jti"]), "--profile", "rfc9068") == 1
+    assert "required by profile RFC9068" in capsys.readouterr().out

@@ -1,0 +1,22 @@
+"""The identity provider that the interop tests run against, once for each algorithm."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.interop.identity_provider import ALGORITHMS, IdentityProvider, missing, running
+
+
+@pytest.fixture(scope="module", params=ALGORITHMS)
+def provider(request: pytest.FixtureRequest) -> Iterator[IdentityProvider]:
+    """A running oidc-provider; each test brings its own middleware, so its keys may have been rotated before."""
+    reason = missing()
+    if reason is not None:
+        if os.environ.get("JWT_ASGI_REQUIRE_INTEROP") == "1":
+            pytest.fail(f"JWT_ASGI_REQUIRE_INTEROP is 1, and {reason}")
+        pytest.skip(reason)
+    with running(request.param) as identity_provider:
+        yield identity_provider

@@ -1,0 +1,101 @@
+// Runs oidc-provider on a free loopback port, signing access tokens with the algorithm named on the command line.
+//
+// Prints one line when it listens, {"issuer": "http://127.0.0.1:PORT"}, and exits when stdin closes. Next to the
+// provider's own endpoints it answers POST /control/rotate?keep=0|1 and GET /control/counts.
+
+import { generateKeyPairSync } from 'node:crypto';
+import { createServer } from 'node:http';
+
+import { errors, Provider } from 'oidc-provider';
+
+const KEY_PAIRS = {
+  RS256: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
+  ES256: () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+  Ed25519: () => generateKeyPairSync('ed25519'),
+  EdDSA: () => generateKeyPairSync('ed25519'),
+};
+const AUDIENCES = ['https://api.example.com', 'https://other.example.com'];
+const SCOPE = 'todos:read todos:write';
+
+const algorithm = process.argv[2];
+if (!Object.hasOwn(KEY_PAIRS, algorithm)) {
+  console.error(`usage: node provider.mjs ${Object.keys(KEY_PAIRS).join('|')}`);
+  process.exit(2);
+}
+console.info = console.warn; // the provider's notices: stdout carries the one line only
+
+process.stdin.on('end', () => process.exit(0)).resume();
+
+let issuer;
+let provider;
+let answer;
+let signingKeys = [];
+let jwksGets = 0;
+
+// The key that comes first in the set signs.
+function rotate({ keep }) {
+  const { privateKey } = KEY_PAIRS[algorithm]();
+  const fresh = { ...privateKey.export({ format: 'jwk' }), alg: algorithm, use: 'sig' };
+  signingKeys = keep ? [fresh, ...signingKeys] : [fresh];
+  provider = new Provider(issuer, configuration());
+  provider.on('server_error', (_, error) => console.error(error));
+  answer = provider.callback();
+}
+
+function configuration() {
+  return {
+    clients: [{
+      client_id: 'todo-client',
+      client_secret: 'todo-client-secret',
+      token_endpoint_auth_method: 'client_secret_basic',
+      grant_types: ['client_credentials'],
+      response_types: [],
+      redirect_uris: [],
+    }],
+    clientDefaults: { id_token_signed_response_alg: algorithm },
+    features: {
+      clientCredentials: { enabled: true },
+      devInteractions: { enabled: false },
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo(_, audience) {
+          if (!AUDIENCES.includes(audience)) {
+            throw new errors.InvalidTarget();
+          }
+          return { audience, scope: SCOPE, accessTokenFormat: 'jwt', jwt: { sign: { alg: algorithm } } };
+        },
+      },
+    },
+    jwks: { keys: signingKeys },
+    scopes: SCOPE.split(' '),
+    ttl: { ClientCredentials: 600 },
+  };
+}
+
+function control(request, response, url) {
+  if (request.method === 'POST' && url.pathname === '/control/rotate') {
+    rotate({ keep: url.searchParams.get('keep') !== '0' });
+    response.writeHead(204).end();
+  } else if (request.method === 'GET' && url.pathname === '/control/counts') {
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ jwks: jwksGets }));
+  } else {
+    response.writeHead(404).end();
+  }
+}
+
+const server = createServer((request, response) => {
+  const url = new URL(request.url, issuer);
+  if (url.pathname.startsWith('/control/')) {
+    control(request, response, url);
+    return;
+  }
+  if (request.method === 'GET' && url.pathname === provider.pathFor('jwks')) {
+    jwksGets += 1;
+  }
+  answer(request, response);
+});
+server.listen(0, '127.0.0.1', () => {
+  issuer = `http://127.0.0.1:${server.address().port}`;
+  rotate({ keep: false });
+  console.log(JSON.stringify({ issuer }));
+});
