@@ -15,7 +15,14 @@ from jwt_asgi.cli.advice import ADVICE
 from jwt_asgi.errors import Reason
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "examples").glob("*.md"),
+        *(ROOT / "benchmarks").glob("*.md"),
+    ]
+)
 REASONS = ROOT / "docs" / "reference" / "reasons.md"
 TITLE = """# Reasons
 
