@@ -43,8 +43,8 @@ class Reason(Enum):
     error: str | None
     summary: str
 
-    def __new__(cls, code: str, status: int, error: str | None, summary: str) -> Self:
-        """Take one row of the table below."""
+    def __new__(cls, code: str, status: int = 0, error: str | None = None, summary: str = "") -> Self:
+        """Take one row of the table below; `Reason("token_expired")` finds one by its code."""
         reason = object.__new__(cls)
         reason._value_ = code
         reason.status, reason.error, reason.summary = status, error, summary
@@ -117,6 +117,16 @@ class JWTASGIError(Exception):
         self.reason = reason
         self.detail = detail
         super().__init__(f"{reason.value}: {detail or reason.summary}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross processes whole, as errors at the start of a worker do."""
+        return _revive, (type(self), self.args, vars(self))
+
+
+def _revive(kind: type[JWTASGIError], arguments: tuple[Any, ...], members: dict[str, Any]) -> JWTASGIError:
+    error = kind.__new__(kind, *arguments)
+    vars(error).update(members)
+    return error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

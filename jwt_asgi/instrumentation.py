@@ -1,7 +1,8 @@
 """Decision (frozen) + Hook protocol; the logging adapter.
 
-One decision is handed to every hook for each request. A hook is called at once, in the request's own task: it must be
-quick and must not block. What it raises is logged and goes no further.
+One decision is handed to every hook for each request: a refusal at once, a grant when the application first answers or
+ends, since until then it may refuse too. A hook must be quick and must not block. What it raises is logged and goes no
+further.
 """
 
 from __future__ import annotations

@@ -64,8 +64,8 @@ class Profile:
 
 def _paths(option: str, paths: Sequence[Sequence[str]]) -> tuple[ClaimPath, ...]:
     checked: list[ClaimPath] = []
-    for path in [paths] if isinstance(paths, str) else paths:
-        if isinstance(path, str) or not path or not all(isinstance(key, str) for key in path):
+    for path in paths if isinstance(paths, (list, tuple)) else [paths]:
+        if not isinstance(path, (list, tuple)) or not path or not all(isinstance(key, str) for key in path):
             detail = f'expected a list of paths, each a list of keys as [["realm_access", "roles"]]; got {path!r}'
             raise ConfigurationError(f"profile {option}", detail)
         checked.append(tuple(path))

@@ -244,8 +244,8 @@ def retry_after(value: str, now: float) -> float:
 
     `now` is in seconds since the epoch.
     """
-    if _DIGITS.fullmatch(value):
-        return float(value)
+    if value.isascii() and value.isdigit():
+        return float(value[:18])
     try:
         return max(parsedate_to_datetime(value).timestamp() - now, 0.0)
     except (ValueError, TypeError, OverflowError):

@@ -60,7 +60,7 @@ class HttpxFetch:
         """GET `url`. Raises FetchError, whatever the matter."""
         try:
             async with asyncio.timeout(timeout):
-                return await self._get(url, headers, limit)
+                return await self._get(url, headers, timeout, limit)
         except FetchError:
             raise
         except (TimeoutError, httpx.TimeoutException):
@@ -69,8 +69,9 @@ class HttpxFetch:
             # httpx.InvalidURL and the ssl and socket errors are not all httpx.HTTPError
             raise NoAnswerError(f"{url} could not be fetched: {_tell(error)}") from error
 
-    async def _get(self, url: str, headers: Mapping[str, str], limit: int) -> FetchResponse:
-        timeouts = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+    async def _get(self, url: str, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
+        # Before the deadline, since httpx closes what it has opened only at time-outs of its own
+        timeouts = httpx.Timeout(min(READ_SECONDS, timeout), connect=min(CONNECT_SECONDS, timeout / 2))
         # A proxy of the environment cannot reach this machine's own loopback
         trust_env = not is_loopback(url)
         async with (

@@ -47,8 +47,6 @@ MAX_REMEMBERED_MISSES: Final = 256
 MAX_RETRY_AFTER: Final = 300.0
 METADATA_SECONDS: Final = 86_400.0
 FAILURES_BEFORE_REDISCOVERY: Final = 3
-ROUNDS: Final = 3
-"""How often one request may decide: at first, after a flight that began before it or was given up, and at last."""
 
 _OK, _NOT_MODIFIED = 200, 304
 _GONE = {404, 410}
@@ -162,9 +160,9 @@ class RemoteKeys:
             TokenError: `key_unknown`.
             KeysUnavailable: the set cannot be had.
         """
-        arrived, waited = self._clock(), False
+        arrived, waited, joined = self._clock(), False, False
         landed: bool | None = None
-        for attempt in range(ROUNDS):
+        while True:
             step, keys, flight = self._consider(kid, alg, waited=waited)
             if keys is not None and step in {Step.USE, Step.USE_AND_REFRESH}:
                 return keys
@@ -173,11 +171,12 @@ class RemoteKeys:
                     self._remember_miss(kid, alg)
                 raise TokenError(Reason.KEY_UNKNOWN)
             if flight is None:
-                break
+                raise self._unavailable()
             landed = await self._join(flight, brief=step is Step.WAIT_BRIEFLY)
-            # A flight that began before this request may bring a set from before its key was published
-            waited = attempt > 0 or landed is False or (landed is True and flight.began >= arrived)
-        raise self._unavailable()
+            # A flight that began before this request may bring a set from before its key was published, and one that
+            # was given up brings none: then once more. Whoever has waited gets an end from the table.
+            waited = joined or landed is False or (landed is True and flight.began >= arrived)
+            joined = True
 
     async def aclose(self) -> None:
         """Give up a flight of this event loop. The set is kept, and can be used and refreshed again later."""
