@@ -7,6 +7,7 @@ who is told "expired" knows that a fresh token would do.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,6 +26,8 @@ _KINDS_REFUSED = frozenset({"id", "refresh", "logout", "offline"})
 """RFC 8725 section 3.11: Cognito writes `token_use: id`, Keycloak `typ: Refresh`, others `type: refresh_token`."""
 
 _STRINGS = ("sub", "jti", "client_id")
+# CWE-93, CWE-117: identifiers end up in headers and logs of applications
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def check_claims(verified: Verified, policy: Policy, now: float) -> Verified:
@@ -108,8 +111,8 @@ def _shapes(claims: Mapping[str, Any], policy: Policy) -> Iterator[ClaimFailure]
         if name not in claims:
             yield _failure(name, Reason.CLAIM_MISSING, f"required by profile {policy.profile.name}")
     for name in _STRINGS:
-        if name in claims and not isinstance(claims[name], str):
-            yield _failure(name, Reason.CLAIM_MALFORMED, "expected a string", claims[name])
+        if name in claims and not (isinstance(claims[name], str) and not _CONTROL.search(claims[name])):
+            yield _failure(name, Reason.CLAIM_MALFORMED, "expected a string without control characters", claims[name])
     for path in policy.profile.scopes:
         holder = claim_at(claims, path[:-1])
         if isinstance(holder, Mapping) and path[-1] in holder and not isinstance(holder[path[-1]], (str, list)):

@@ -109,7 +109,8 @@ def parse_jwks(raw: bytes) -> KeySet:
         KeysUnavailable: `keys_unusable`: not strict JSON, no `keys` array, too many, or none that can be used.
     """
     try:
-        document = strict_json_object(raw)
+        # A lone surrogate in one key must not cost the others; a token cannot name such a kid
+        document = strict_json_object(raw, whole_text=False)
     except ValueError:
         raise KeysUnavailable(Reason.KEYS_UNUSABLE, "expected a JWK Set: a JSON object in strict UTF-8") from None
     return import_keys(document)

@@ -96,8 +96,8 @@ def decode_segment(segment: bytes, name: str) -> bytes:
         raise TokenError(Reason.TOKEN_MALFORMED, f"the {name} is not base64url") from None
 
 
-def strict_json_object(raw: bytes) -> dict[str, Any]:
-    """Parse strict UTF-8 JSON whose top is an object.
+def strict_json_object(raw: bytes, *, whole_text: bool = True) -> dict[str, Any]:
+    """Parse strict UTF-8 JSON whose top is an object. With `whole_text`, every string in it can be encoded again.
 
     Raises:
         ValueError: it is not that, or nested deeper than `MAX_DEPTH`.
@@ -107,7 +107,7 @@ def strict_json_object(raw: bytes) -> dict[str, Any]:
         if text.count("{") + text.count("[") > MAX_DEPTH:
             _check_depth(text)
         value = _DECODER.decode(text)
-        if "\\u" in text:
+        if whole_text and "\\u" in text:
             # A lone surrogate (RFC 8259 section 8.2) cannot be written out again, so it would fail in the application
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError:
