@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 __all__ = [
     "AccessError",
@@ -95,6 +95,12 @@ class Reason(Enum):
 
     # The application
     CONFIGURATION_INVALID = "configuration_invalid", 500, None, "an option is wrong"
+
+    if TYPE_CHECKING:
+
+        @property
+        def value(self) -> str:
+            """The code."""
 
     def __repr__(self) -> str:
         """Show the member without its row."""

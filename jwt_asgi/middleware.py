@@ -225,9 +225,11 @@ class _Exemption:
 
 def _is_plain(rest: str, raw_path: bytes | None) -> bool:
     """Whether what lies below a prefix cannot lead out of it in the eyes of another router or file system."""
-    if raw_path is not None and any(code in raw_path.lower() for code in (b"%2f", b"%5c", b"%2e")):
+    if raw_path is not None and any(code in raw_path.lower() for code in (b"%2f", b"%5c", b"%2e", b"%25")):
         return False
-    return "\\" not in rest and not any(segment in {"", ".", ".."} for segment in rest.split("/"))
+    if not rest.isprintable() or any(character in rest for character in "\\;%"):
+        return False
+    return not any(segment in {"", ".", ".."} for segment in rest.split("/"))
 
 
 def _route_path(scope: ASGIScope) -> str:

@@ -30,7 +30,7 @@ class Profile:
         scopes: Where scopes are: the first path that is there counts. A string is split at spaces (RFC 8693 section
             4.2), an array taken entry by entry.
         roles: Where roles are: all paths count. Arrays of strings; anything else gives no role.
-        client: Where the client identifier is: the first path that holds a string counts.
+        client: Where the client identifier is: the first path that is there counts. It must hold a string.
     """
 
     name: str

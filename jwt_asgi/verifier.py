@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol, Self, TypedDict
 
-from jwt_asgi._core.access_token import AccessToken, make_access_token
+from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.claims import check_before_fetch, check_claims
 from jwt_asgi._core.freshness import KeyCaching
 from jwt_asgi._core.jwks import VerifyKey
@@ -161,7 +161,7 @@ class Verifier:
             check_before_fetch(untrusted, issuer.policy, self._clock())
             keys = await issuer.keys.find(untrusted.kid, untrusted.alg)
         verified = check_claims(verify_signature(untrusted, keys), issuer.policy, self._clock())
-        return make_access_token(verified, issuer.policy.profile)
+        return AccessToken(verified, issuer.policy.profile)
 
     async def aclose(self) -> None:
         """Give up fetches under way in this event loop. The verifier can be used again."""

@@ -134,5 +134,6 @@ def check_access(token: AccessToken | None, requirement: Requirement) -> AccessT
         raise AccessError(Reason.CREDENTIALS_MISSING, scopes=scopes, roles=roles)
     if not requirement.met_by(token):
         reason = Reason.ROLE_MISSING if token.scopes.issuperset(scopes) else Reason.SCOPE_MISSING
-        raise AccessError(reason, f"the rule names {', '.join((*scopes, *roles))}", scopes=scopes, roles=roles)
+        detail = f"the rule names {', '.join((*scopes, *roles))}" if scopes or roles else ""
+        raise AccessError(reason, detail, scopes=scopes, roles=roles)
     return token

@@ -2,85 +2,127 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, NoReturn
 
 from jwt_asgi._core.claims import claim_at
 from jwt_asgi._core.signature import Verified
 from jwt_asgi.profiles import ClaimPath, Profile
 
-__all__ = ["AccessToken", "make_access_token"]
+__all__ = ["AccessToken"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class AccessToken:
-    """A verified access token, read-only through and through.
+    """A verified access token, read-only through and through. Attributes are read from the claims when asked for."""
 
-    Attributes:
-        claims: Every claim, as a read-only dict; arrays are tuples. It can be written as JSON.
-        header: The token's header, likewise.
-        issuer: `iss`.
-        subject: `sub`, or None.
-        client_id: The OAuth client, from the claim that the profile names, or None.
-        audience: `aud`, always a tuple of strings.
-        scopes: What the token allows, from the claim that the profile names.
-        roles: The roles, likewise. Entries that are not strings are left out.
-        expires_at: `exp`, in seconds since the epoch.
-        issued_at: `iat`, likewise, or None.
-        token_id: `jti`, or None.
-    """
+    _claims: dict[str, Any]
+    _header: dict[str, Any]
+    _profile: Profile
 
-    claims: Mapping[str, Any]
-    header: Mapping[str, Any]
-    issuer: str
-    subject: str | None
-    client_id: str | None
-    audience: tuple[str, ...]
-    scopes: frozenset[str]
-    roles: frozenset[str]
-    expires_at: float
-    issued_at: float | None
-    token_id: str | None
+    def __init__(self, verified: Verified, profile: Profile) -> None:
+        """Wrap a token whose claims were checked."""
+        vars(self).update(_claims=verified.claims, _header=verified.header, _profile=profile)
+
+    @cached_property
+    def claims(self) -> Mapping[str, Any]:
+        """Every claim, as a read-only dict; arrays are tuples. It can be written as JSON."""
+        return _read_only_dict(self._claims)
+
+    @cached_property
+    def header(self) -> Mapping[str, Any]:
+        """The token's header, likewise."""
+        return _read_only_dict(self._header)
+
+    @property
+    def issuer(self) -> str:
+        """`iss`."""
+        issuer: str = self._claims["iss"]
+        return issuer
+
+    @property
+    def subject(self) -> str | None:
+        """`sub`, or None."""
+        return self._claims.get("sub")
+
+    @cached_property
+    def client_id(self) -> str | None:
+        """The OAuth client, from the claim that the profile names, or None."""
+        return _client(self._claims, self._profile.client)
+
+    @cached_property
+    def audience(self) -> tuple[str, ...]:
+        """`aud`, always a tuple."""
+        audience = self._claims.get("aud", ())
+        return (audience,) if isinstance(audience, str) else tuple(audience)
+
+    @cached_property
+    def scopes(self) -> frozenset[str]:
+        """What the token allows, from the claim that the profile names."""
+        return _scopes(self._claims, self._profile.scopes)
+
+    @cached_property
+    def roles(self) -> frozenset[str]:
+        """The roles, likewise. Entries that are not strings are left out."""
+        return _roles(self._claims, self._profile.roles)
+
+    @property
+    def expires_at(self) -> float:
+        """`exp`, in seconds since the epoch."""
+        expires_at: float = self._claims["exp"]
+        return expires_at
+
+    @property
+    def issued_at(self) -> float | None:
+        """`iat`, likewise, or None."""
+        return self._claims.get("iat")
+
+    @property
+    def token_id(self) -> str | None:
+        """`jti`, or None."""
+        return self._claims.get("jti")
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        """Refuse: a token does not change."""
+        raise AttributeError(f"an AccessToken is read-only; {name} cannot be set")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        """Refuse, likewise."""
+        raise AttributeError(f"an AccessToken is read-only; {name} cannot be deleted")
 
     def __repr__(self) -> str:
         """Show no token text and no claim beyond these three."""
         return f"AccessToken(issuer={self.issuer!r}, subject={self.subject!r}, expires_at={self.expires_at!r})"
 
 
-def make_access_token(verified: Verified, profile: Profile) -> AccessToken:
-    """Read the claims as the profile says. Their types were checked by `check_claims`."""
-    claims = verified.claims
-    audience = claims.get("aud", ())
-    return AccessToken(
-        claims=_read_only(claims),
-        header=_read_only(verified.header),
-        issuer=claims["iss"],
-        subject=claims.get("sub"),
-        client_id=next(_strings(claims, profile.client), None),
-        audience=(audience,) if isinstance(audience, str) else tuple(audience),
-        scopes=_scopes(claims, profile.scopes),
-        roles=_roles(claims, profile.roles),
-        expires_at=claims["exp"],
-        issued_at=claims.get("iat"),
-        token_id=claims.get("jti"),
-    )
-
-
-def _strings(claims: Mapping[str, Any], paths: Iterable[ClaimPath]) -> Iterator[str]:
-    return (value for path in paths if isinstance(value := claim_at(claims, path), str))
+def _client(claims: Mapping[str, Any], paths: Iterable[ClaimPath]) -> str | None:
+    for path in paths:
+        value = claim_at(claims, path)
+        if isinstance(value, str):
+            return value
+    return None
 
 
 def _scopes(claims: Mapping[str, Any], paths: Iterable[ClaimPath]) -> frozenset[str]:
-    value = next((value for path in paths if (value := claim_at(claims, path)) is not None), ())
-    # RFC 6749 section 3.3: scope tokens are separated by a space, and by nothing else
-    entries = value.split(" ") if isinstance(value, str) else value
-    return frozenset(entry for entry in entries if isinstance(entry, str) and entry)
+    for path in paths:
+        value = claim_at(claims, path)
+        if value is not None:
+            # RFC 6749 section 3.3: scope tokens are separated by a space, and by nothing else
+            return _names(value.split(" ") if isinstance(value, str) else value)
+    return frozenset()
 
 
 def _roles(claims: Mapping[str, Any], paths: Iterable[ClaimPath]) -> frozenset[str]:
-    arrays = (value for path in paths if isinstance(value := claim_at(claims, path), list))
-    return frozenset(entry for array in arrays for entry in array if isinstance(entry, str) and entry)
+    entries: list[object] = []
+    for path in paths:
+        value = claim_at(claims, path)
+        if isinstance(value, list):
+            entries += value
+    return _names(entries)
+
+
+def _names(entries: Iterable[object]) -> frozenset[str]:
+    return frozenset([entry for entry in entries if isinstance(entry, str) and entry])
 
 
 class _ReadOnlyDict(dict[str, Any]):
@@ -98,7 +140,11 @@ class _ReadOnlyDict(dict[str, Any]):
         return dict, (dict(self),)
 
 
+def _read_only_dict(value: dict[str, Any]) -> Mapping[str, Any]:
+    return _ReadOnlyDict({key: _read_only(member) for key, member in value.items()})
+
+
 def _read_only(value: Any) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(value, dict):
-        return _ReadOnlyDict({key: _read_only(member) for key, member in value.items()})
+        return _read_only_dict(value)
     return tuple(map(_read_only, value)) if isinstance(value, list) else value

@@ -7,8 +7,7 @@ second time by looser rules, and ignores `algorithms=` when it is given a `regis
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from joserfc.jws import JWSRegistry
 
@@ -25,8 +24,7 @@ MAX_CANDIDATES = 4
 _ALGORITHMS = {name: JWSRegistry.algorithms[name] for name in (*ASYMMETRIC_ALGORITHMS, *SYMMETRIC_ALGORITHMS)}
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(NamedTuple):
     """A token whose signature verified with a key of its issuer. What its claims say is judged later."""
 
     header: dict[str, Any]

@@ -11,9 +11,9 @@ import json
 import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64
-from dataclasses import dataclass
+from functools import lru_cache
 from math import isfinite
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from jwt_asgi._core.bearer import MAX_TOKEN_BYTES
 from jwt_asgi.errors import Reason, TokenError
@@ -30,6 +30,10 @@ _LENGTH_THAT_CANNOT_BE = 1
 
 # base64url to base64; the characters that are base64's alone become invalid ones (RFC 7515 section 2)
 _TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/\0\0\0")
+# The tokens that one key signs share their header, so the last ones that were read are kept: 32 KiB of them at most
+_KNOWN_HEADERS = 64
+_KNOWN_HEADER_BYTES = 512
+
 _PADDING = (b"", b"", b"==", b"=")
 # The last characters whose unused bits are zero: other ones would let one signature have several spellings
 _CANONICAL_ENDS = (None, None, b"AQgw", b"AEIMQUYcgkosw048")
@@ -38,11 +42,11 @@ _CANONICAL_ENDS = (None, None, b"AQgw", b"AEIMQUYcgkosw048")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Untrusted:
+class Untrusted(NamedTuple):
     """A token in parts, of which nothing is known to be true.
 
     `alg`, `kid` and `typ` are members of `header` with their types checked; `kid` and `typ` are None when absent.
+    Tokens may share a `header`: it is read, and never changed.
     """
 
     header: dict[str, Any]
@@ -67,8 +71,8 @@ def parse_token(token: str | bytes) -> Untrusted:
         _refuse_segments(dots + 1)
     signing_input, _, signature = raw.rpartition(b".")
     header_segment, _, payload_segment = signing_input.partition(b".")
-    header = _object(header_segment, "header")
-    alg, kid, typ = _read_header(header)
+    read = _known_header if len(header_segment) <= _KNOWN_HEADER_BYTES else _read_header
+    header, alg, kid, typ = read(header_segment)
     return Untrusted(
         header=header,
         claims=_object(payload_segment, "payload"),
@@ -106,14 +110,15 @@ def strict_json_object(raw: bytes, *, whole_text: bool = True) -> dict[str, Any]
         text = raw.decode("utf-8")
         if text.count("{") + text.count("[") > MAX_DEPTH:
             _check_depth(text)
-        value = _DECODER.decode(text)
+        text = text.strip(" \t\n\r")
+        value, end = _DECODER.raw_decode(text)
         if whole_text and "\\u" in text:
             # A lone surrogate (RFC 8259 section 8.2) cannot be written out again, so it would fail in the application
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError:
         raise ValueError("nested too deep") from None
-    if type(value) is not dict:
-        raise ValueError("not an object")
+    if type(value) is not dict or end != len(text):
+        raise ValueError("not an object, or not it alone")
     return value
 
 
@@ -142,7 +147,8 @@ def _refuse_segments(segments: int) -> NoReturn:
     raise TokenError(Reason.TOKEN_MALFORMED, "expected three segments, separated by dots")
 
 
-def _read_header(header: dict[str, Any]) -> tuple[str, str | None, str | None]:
+def _read_header(segment: bytes) -> tuple[dict[str, Any], str, str | None, str | None]:
+    header = _object(segment, "header")
     alg, kid, typ = header.get("alg"), header.get("kid"), header.get("typ")
     if "crit" in header or "b64" in header:
         # RFC 7515 section 4.1.11: no extension is understood here; RFC 7797 section 7 forbids b64 in a JWT
@@ -155,7 +161,10 @@ def _read_header(header: dict[str, Any]) -> tuple[str, str | None, str | None]:
         )
     if "typ" in header and not isinstance(typ, str):
         raise TokenError(Reason.TYPE_NOT_ACCEPTED, "expected typ to be a string")
-    return alg, kid, typ
+    return header, alg, kid, typ
+
+
+_known_header = lru_cache(_KNOWN_HEADERS)(_read_header)
 
 
 def _check_depth(text: str) -> None:

@@ -61,20 +61,19 @@ class SteadyClock:
     The monotonic clock stops in suspend on some systems, the wall clock may be set: of both, the larger step counts.
     """
 
-    __slots__ = ("_lock", "_monotonic", "_now", "_wall")
+    __slots__ = ("_last",)
 
     def __init__(self) -> None:
         """Start at zero."""
-        self._lock = threading.Lock()
-        self._now, self._monotonic, self._wall = 0.0, time.monotonic(), time.time()
+        # Read and replaced whole, so that threads need no lock: whichever was written last is right in itself
+        self._last = 0.0, time.monotonic(), time.time()
 
     def __call__(self) -> float:
         """Return the seconds since the start."""
-        with self._lock:
-            monotonic, wall = time.monotonic(), time.time()
-            self._now += max(monotonic - self._monotonic, wall - self._wall, 0.0)
-            self._monotonic, self._wall = monotonic, wall
-            return self._now
+        (then, old_monotonic, old_wall), monotonic, wall = self._last, time.monotonic(), time.time()
+        now = then + max(monotonic - old_monotonic, wall - old_wall, 0.0)
+        self._last = now, monotonic, wall
+        return now
 
 
 @dataclass(frozen=True, slots=True)

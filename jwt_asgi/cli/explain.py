@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -106,7 +106,7 @@ def _header_checks(untrusted: Untrusted, policy: Policy) -> Iterator[_Check]:
     allowed = ", ".join(sorted(policy.algorithms))
     types = ", ".join(sorted(name or "absent" for name in policy.profile.types))
     failed: dict[Reason, str] = {}
-    for candidate in (untrusted, replace(untrusted, alg=next(iter(policy.algorithms)))):
+    for candidate in (untrusted, untrusted._replace(alg=next(iter(policy.algorithms)))):
         try:
             check_header(candidate, policy)
         except TokenError as error:
