@@ -42,7 +42,7 @@ __all__ = [
 
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age=\"?([0-9]+)\"?(?:$|[\s,])")
 _NOT_TO_KEEP = re.compile(r"(?:^|[\s,])no-(?:store|cache)(?:$|[\s,=])")
-_DIGITS = re.compile(r"[0-9]{1,10}")
+_DIGITS = re.compile(r"[0-9]+")
 _NEGATIVE_TTLS = (30.0, 60.0, 120.0, 300.0)
 
 
@@ -56,7 +56,8 @@ class KeyCaching:
         most_ttl: the most. A removed key is refused after this long at the latest, while the issuer answers.
         stale_if_error: How much longer a set serves while the issuer cannot be reached. 0: not at all.
         stale_wait: How long the first request after an idle spell waits for a stale set to be confirmed.
-        timeout: How long one attempt may take in all, and a request waits for it.
+        timeout: How long one attempt may take in all. A request waits for one, at most for two: the one under way and
+            one of its own.
 
     Raises:
         ConfigurationError: a number is out of its bounds.
@@ -235,8 +236,7 @@ def lifetime(headers: Mapping[str, str], *, default: float, least: float, most: 
     if found is None:
         return default
     age = headers.get("age", "0").strip()
-    # RFC 9111 section 1.2.2: a number too large counts as the largest
-    return min(max(float(found[1][:18]) - (float(age) if _DIGITS.fullmatch(age) else 0.0), least), most)
+    return min(max(_delta(found[1]) - _delta(headers.get("age", "").strip()), least), most)
 
 
 def retry_after(value: str, now: float) -> float:
@@ -244,9 +244,14 @@ def retry_after(value: str, now: float) -> float:
 
     `now` is in seconds since the epoch.
     """
-    if value.isascii() and value.isdigit():
-        return float(value[:18])
+    if _DIGITS.fullmatch(value):
+        return _delta(value)
     try:
         return max(parsedate_to_datetime(value).timestamp() - now, 0.0)
     except (ValueError, TypeError, OverflowError):
         return 0.0
+
+
+def _delta(value: str) -> float:
+    """RFC 9111 section 1.2.2: a number of seconds too large counts as the largest; what is none counts as 0."""
+    return float(value.lstrip("0")[:18] or 0) if _DIGITS.fullmatch(value) else 0.0

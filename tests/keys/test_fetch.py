@@ -1,0 +1,481 @@
+"""HttpxFetch on real sockets: what is passed on, what is bounded, and what an operator reads when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import re
+import socket
+import time
+import zlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from jwt_asgi import ConfigurationError, FetchResponse, __version__
+from jwt_asgi._keys import fetch as fetch_module
+from jwt_asgi._keys.fetch import FetchError, HttpxFetch, NoAnswerError, check_url, is_loopback
+from tests.keys.certificates import Authority
+from tests.keys.server import Behaviour, RawServer, Script, answer, drip, reset_after, silence
+
+LIMIT = 64 * 1024
+MARK = "written-by-the-server"
+"""Stands in everything that a server sends, so that it can be looked for in error texts."""
+MARKED = MARK.encode()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RawServer]:
+    async with RawServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def httpx_fetch() -> HttpxFetch:
+    return HttpxFetch()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port: int = unused.getsockname()[1]
+        return port
+
+
+async def get(fetch: HttpxFetch, url: str, *, timeout: float = 5.0) -> FetchResponse:
+    return await fetch(url, headers={"accept": "application/json"}, timeout=timeout, limit=LIMIT)
+
+
+# What is passed on
+
+
+async def test_it_passes_on_status_headers_and_body(server: RawServer, httpx_fetch: HttpxFetch) -> None:
+    server.script["/jwks"] = answer(203, b'{"keys": []}', {"ETag": '"v1"', "Cache-Control": "max-age=60"})
+    response = await get(httpx_fetch, server.url("/jwks"))
+    assert (response.status, response.body) == (203, b'{"keys": []}')
+    assert response.headers["etag"] == '"v1"'
+    assert response.headers["cache-control"] == "max-age=60"
+    assert server.count("/jwks") == 1
+
+
+@pytest.mark.parametrize("code", [204, 304, 400, 401, 404, 410, 429, 500, 503])
+async def test_an_error_status_is_an_answer(server: RawServer, httpx_fetch: HttpxFetch, code: int) -> None:
+    server.script["/jwks"] = answer(code)
+    assert (await get(httpx_fetch, server.url("/jwks"))).status == code
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed(server: RawServer, httpx_fetch: HttpxFetch, code: int) -> None:
+    server.script["/jwks"] = answer(code, headers={"Location": server.url("/elsewhere")})
+    response = await get(httpx_fetch, server.url("/jwks"))
+    assert response.status == code
+    assert [request.path for request in server.requests] == ["/jwks"]
+
+
+async def test_an_interim_answer_is_passed_over(server: RawServer, httpx_fetch: HttpxFetch) -> None:
+    server.script["/jwks"] = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" + answer(200, b"{}")
+    response = await get(httpx_fetch, server.url("/jwks"))
+    assert (response.status, response.body) == (200, b"{}")
+
+
+async def test_a_chunked_body_is_put_together(server: RawServer, httpx_fetch: HttpxFetch) -> None:
+    server.script["/jwks"] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n"
+    assert (await get(httpx_fetch, server.url("/jwks"))).body == b"{}"
+
+
+async def test_it_names_itself_and_asks_for_no_compression(server: RawServer, httpx_fetch: HttpxFetch) -> None:
+    server.script["/jwks"] = answer()
+    await httpx_fetch(server.url("/jwks"), headers={"if-none-match": '"v1"'}, timeout=5.0, limit=LIMIT)
+    headers = server.requests[0].headers
+    assert headers["user-agent"] == f"jwt-asgi/{__version__}"
+    assert headers["accept-encoding"] == "identity"
+    assert headers["if-none-match"] == '"v1"'
+
+
+async def test_no_cookie_goes_from_one_fetch_to_the_next(server: RawServer, httpx_fetch: HttpxFetch) -> None:
+    server.script["/jwks"] = answer(headers={"Set-Cookie": "session=1"})
+    for _ in range(2):
+        await get(httpx_fetch, server.url("/jwks"))
+    assert [request.headers.get("cookie") for request in server.requests] == [None, None]
+
+
+# Bounds in time
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        pytest.param(drip(answer(200, MARKED * 100), seconds=0.05), id="a byte each 50 ms"),
+        pytest.param(silence, id="no answer"),
+    ],
+)
+async def test_the_whole_exchange_has_a_deadline(
+    server: RawServer, httpx_fetch: HttpxFetch, behaviour: Behaviour
+) -> None:
+    server.script["/jwks"] = behaviour
+    url, began = server.url("/jwks"), time.monotonic()
+    with pytest.raises(FetchError, match=re.escape(f"{url} did not answer in time, in full within 0.5 s")) as caught:
+        await get(httpx_fetch, url, timeout=0.5)
+    assert 0.45 < time.monotonic() - began < 2
+    assert not isinstance(caught.value, NoAnswerError), "there is no time left for another attempt"
+
+
+async def test_a_server_that_says_nothing_for_long_is_given_up_before_the_deadline(
+    server: RawServer, httpx_fetch: HttpxFetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch_module, "READ_SECONDS", 0.1)
+    server.script["/jwks"] = silence
+    url, began = server.url("/jwks"), time.monotonic()
+    with pytest.raises(FetchError, match=re.escape(f"{url} did not answer in time")) as caught:
+        await get(httpx_fetch, url)
+    assert time.monotonic() - began < 2
+    assert not isinstance(caught.value, NoAnswerError), "who is slow is not asked again at once"
+
+
+# Bounds in size, and what is no answer
+
+GZIP = {"content-encoding": "gzip"}
+BOMB = gzip.compress(bytes(5_000_000))
+FAULTS = {
+    "a body over the limit": (answer(200, MARKED * 4000), FetchError, f"more than {LIMIT} bytes"),
+    "a body over the limit without a length": (
+        b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + MARKED * 4000,
+        FetchError,
+        f"more than {LIMIT} bytes",
+    ),
+    "a compressed body over the limit": (answer(200, MARKED * 4000, GZIP), FetchError, f"more than {LIMIT} bytes"),
+    "a gzip bomb": (answer(200, BOMB, GZIP), FetchError, f"more than {LIMIT} bytes once inflated"),
+    "br, which was not asked for": (
+        answer(200, MARKED, {"content-encoding": "br"}),
+        FetchError,
+        "content encoding that was not asked for",
+    ),
+    "a coding of the server's making": (
+        answer(200, MARKED, {"content-encoding": MARK}),
+        FetchError,
+        "content encoding that was not asked for",
+    ),
+    "two codings": (
+        answer(200, MARKED, {"content-encoding": "gzip, gzip"}),
+        FetchError,
+        "content encoding that was not asked for",
+    ),
+    "a garbage status line": (MARKED + b" of 1\r\n\r\n", NoAnswerError, "RemoteProtocolError"),
+    "a header without end": (
+        b"HTTP/1.1 200 OK\r\n" + MARKED + b": " + b"x" * 200_000 + b"\r\n\r\n",
+        NoAnswerError,
+        "RemoteProtocolError",
+    ),
+    "less than the length said": (
+        answer(200, MARKED, {"content-length": "9000"}),
+        NoAnswerError,
+        "RemoteProtocolError",
+    ),
+    "a chunk cut short": (
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nff\r\n" + MARKED,
+        NoAnswerError,
+        "RemoteProtocolError",
+    ),
+    "a chunk without a size": (
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + MARKED + b"\r\n",
+        NoAnswerError,
+        "RemoteProtocolError",
+    ),
+    "nothing, and the connection closed": (b"", NoAnswerError, "RemoteProtocolError"),
+    "a reset before the answer": (reset_after(b""), NoAnswerError, "Connection reset by peer"),
+    "a reset within the body": (
+        reset_after(answer(200, MARKED, {"content-length": "9000"})),
+        NoAnswerError,
+        "Connection reset by peer",
+    ),
+}
+
+
+@pytest.mark.parametrize(("script", "kind", "text"), FAULTS.values(), ids=FAULTS)
+async def test_a_fault_names_the_url_and_nothing_that_the_server_sent(
+    server: RawServer, httpx_fetch: HttpxFetch, script: Script, kind: type[FetchError], text: str
+) -> None:
+    server.script["/jwks"] = script
+    url = server.url("/jwks")
+    with pytest.raises(FetchError, match=re.escape(text)) as caught:
+        await get(httpx_fetch, url)
+    assert type(caught.value) is kind, "only what was no answer at all may be asked for again at once"
+    assert str(caught.value).startswith(url)
+    assert MARK not in str(caught.value)
+    assert server.count("/jwks") == 1
+
+
+def _deflate(body: bytes) -> bytes:
+    return zlib.compress(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "coding"),
+    [
+        (b"not compressed, " + MARKED, "gzip"),
+        (b"", "gzip"),
+        (gzip.compress(MARKED)[:-9], "gzip"),
+        (gzip.compress(MARKED)[:-8], "gzip"),
+        (gzip.compress(MARKED)[:-8] + bytes(8), "gzip"),
+        (gzip.compress(MARKED) + MARKED, "gzip"),
+        (gzip.compress(MARKED) * 2, "gzip"),
+        (_deflate(MARKED)[:-4], "deflate"),
+    ],
+    ids=[
+        "no gzip",
+        "empty",
+        "cut short",
+        "without its check sum",
+        "wrong check sum",
+        "more behind",
+        "two",
+        "deflate cut short",
+    ],
+)
+async def test_an_ill_compressed_body_is_an_answer_that_is_refused(
+    server: RawServer, httpx_fetch: HttpxFetch, body: bytes, coding: str
+) -> None:
+    server.script["/jwks"] = answer(200, body, {"content-encoding": coding})
+    with pytest.raises(FetchError, match=re.escape(server.url("/jwks"))) as caught:
+        await get(httpx_fetch, server.url("/jwks"))
+    assert type(caught.value) is FetchError
+    assert MARK not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "coding"),
+    [
+        (gzip.compress(b"{}"), "gzip"),
+        (gzip.compress(b"{}"), "GZip "),
+        (gzip.compress(b"{}"), "x-gzip"),
+        (_deflate(b"{}"), "deflate"),
+        (b"{}", "identity"),
+        (b"{}", "Identity"),
+    ],
+)
+async def test_a_body_that_is_compressed_all_the_same_is_inflated(
+    server: RawServer, httpx_fetch: HttpxFetch, body: bytes, coding: str
+) -> None:
+    server.script["/jwks"] = answer(200, body, {"content-encoding": coding})
+    assert (await get(httpx_fetch, server.url("/jwks"))).body == b"{}"
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(("size", "fits"), [(LIMIT, True), (LIMIT + 1, False)])
+async def test_the_limit_itself_fits(
+    server: RawServer, httpx_fetch: HttpxFetch, *, size: int, fits: bool, compressed: bool
+) -> None:
+    body = b"x" * size
+    server.script["/jwks"] = answer(200, gzip.compress(body), GZIP) if compressed else answer(200, body)
+    if fits:
+        assert (await get(httpx_fetch, server.url("/jwks"))).body == body
+    else:
+        with pytest.raises(FetchError, match="more than"):
+            await get(httpx_fetch, server.url("/jwks"))
+
+
+async def test_a_refused_connection_is_no_answer(httpx_fetch: HttpxFetch, closed_port: int) -> None:
+    url = f"http://127.0.0.1:{closed_port}/jwks"
+    with pytest.raises(NoAnswerError, match=re.escape(f"{url} could not be fetched: ConnectionRefusedError")):
+        await get(httpx_fetch, url)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1\n/", "http://[::1", "ftp://127.0.0.1/x", "nonsense"])
+async def test_a_url_that_cannot_be_fetched_is_a_fetch_error(httpx_fetch: HttpxFetch, url: str) -> None:
+    with pytest.raises(FetchError):
+        await get(httpx_fetch, url)
+
+
+# Proxies
+
+
+async def test_no_proxy_of_the_environment_stands_before_the_loopback(
+    server: RawServer, httpx_fetch: HttpxFetch, monkeypatch: pytest.MonkeyPatch, closed_port: int
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port}")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    server.script["/jwks"] = answer(200, b"{}")
+    assert (await get(httpx_fetch, server.url("/jwks"))).body == b"{}"
+
+
+async def test_a_proxy_of_the_environment_is_used_for_any_other_host(
+    server: RawServer, httpx_fetch: HttpxFetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", server.url())
+    monkeypatch.setenv("http_proxy", server.url())
+    server.otherwise = answer(200, b"through the proxy")
+    assert (await get(httpx_fetch, "http://issuer.test/jwks")).body == b"through the proxy"
+    assert server.requests[0].path == "http://issuer.test/jwks"
+
+
+# TLS
+
+
+async def test_a_certificate_that_the_context_trusts_is_taken(authority: Authority) -> None:
+    async with RawServer(authority.serving("127.0.0.1")) as server:
+        server.script["/jwks"] = answer(200, b"{}")
+        fetch = HttpxFetch(authority.trusting())
+        for _ in range(2):
+            assert (await get(fetch, server.url("/jwks"))).body == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("host", "days", "trusted", "text"),
+    [
+        ("127.0.0.1", 1.0, False, "certificate verify failed"),
+        ("127.0.0.2", 1.0, True, "certificate is not valid for '127.0.0.1'"),
+        ("127.0.0.1", -1.0, True, "certificate has expired"),
+    ],
+    ids=["untrusted", "another host's", "expired"],
+)
+async def test_any_other_certificate_is_refused_and_said_to_be_the_matter(
+    authority: Authority, httpx_fetch: HttpxFetch, *, host: str, days: float, trusted: bool, text: str
+) -> None:
+    async with RawServer(authority.serving(host, days=days)) as server:
+        fetch = HttpxFetch(authority.trusting()) if trusted else httpx_fetch
+        url = server.url("/jwks")
+        with pytest.raises(NoAnswerError, match="SSLCertVerificationError") as caught:
+            await get(fetch, url)
+        assert str(caught.value).startswith(url)
+        assert text in str(caught.value)
+        assert server.requests == []
+
+
+async def test_plain_http_where_tls_is_expected_is_refused(httpx_fetch: HttpxFetch) -> None:
+    async def speak_plainly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(answer(400, MARKED))
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(speak_plainly, "127.0.0.1", 0) as plain:
+        url = f"https://127.0.0.1:{plain.sockets[0].getsockname()[1]}/jwks"
+        with pytest.raises(NoAnswerError, match="SSLError") as caught:
+            await get(httpx_fetch, url)
+    assert MARK not in str(caught.value)
+
+
+async def test_without_a_context_the_environment_may_name_the_certificates(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.root_file))
+    async with RawServer(authority.serving("127.0.0.1")) as server:
+        server.script["/jwks"] = answer(200, b"{}")
+        assert (await get(HttpxFetch(), server.url("/jwks"))).body == b"{}"
+
+
+# Which URLs may be asked
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://issuer.test",
+        "https://issuer.test/",
+        "https://issuer.test:8443/tenant/jwks?v=1",
+        "https://192.0.2.1/jwks",
+        "https://[2001:db8::1]/jwks",
+        "HTTPS://ISSUER.TEST/jwks",
+        "http://localhost/jwks",
+        "http://LOCALHOST:8080/jwks",
+        "http://127.0.0.1:8080/jwks",
+        "http://127.255.0.9/jwks",
+        "http://[::1]:8080/jwks",
+    ],
+)
+def test_https_anywhere_and_http_on_the_loopback_may_be_asked(url: str) -> None:
+    assert check_url("jwks_uri", url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://issuer.test/jwks",
+        "http://192.168.0.1/jwks",
+        "http://0.0.0.0/jwks",
+        "http://[::]/jwks",
+        "http://localhost.issuer.test/jwks",
+        "http://127.0.0.1.issuer.test/jwks",
+        "http://127.1/jwks",
+        "http://2130706433/jwks",
+        "http://[2001:db8::1]/jwks",
+        "http://169.254.169.254/jwks",
+        "ftp://localhost/jwks",
+        "ws://localhost/jwks",
+        "//issuer.test/jwks",
+    ],
+)
+def test_http_elsewhere_and_other_schemes_are_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="expected https") as caught:
+        check_url("jwks_uri", url)
+    assert caught.value.option == "jwks_uri"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "issuer.test",
+        "/jwks",
+        "https:issuer.test",
+        "https://",
+        "https:///jwks",
+        "file:///etc/passwd",
+        "data:application/json,{}",
+        "https://user@issuer.test/jwks",
+        "https://user:secret@issuer.test/jwks",
+        "https://:secret@issuer.test/jwks",
+        "http://localhost@issuer.test/jwks",
+        "https://issuer.test/jwks#keys",
+        "https://issuer.test:0/jwks",
+        "https://issuer.test:99999/jwks",
+        "https://issuer.test:https/jwks",
+        "https://issuer.test:-1/jwks",
+        "https://[::1/jwks",
+        "https://[not-an-address]/jwks",
+    ],
+)
+def test_what_is_no_plain_absolute_url_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="expected an absolute URL"):
+        check_url("issuer", url)
+
+
+@pytest.mark.parametrize("url", [None, 7, b"https://issuer.test"])
+def test_what_is_no_text_is_refused(url: object) -> None:
+    with pytest.raises(ConfigurationError, match="expected an absolute URL"):
+        check_url("issuer", url)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://@issuer.test/jwks",
+        "https://:@issuer.test/jwks",
+        "https://issuer.test/jwks#",
+        " https://issuer.test/jwks",
+        "https://issuer.test/jwks\n",
+        "https://issuer.\ntest/jwks",
+        "https://issuer test/jwks",
+    ],
+)
+def test_a_url_that_is_odd_in_its_empty_parts_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError):
+        check_url("jwks_uri", url)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [("http://localhost", True), ("http://127.0.0.1", True), ("http://issuer.test", False), ("nonsense", False)],
+)
+def test_a_loopback_is_told_by_its_name_alone(url: str, *, expected: bool) -> None:
+    assert is_loopback(url) is expected
