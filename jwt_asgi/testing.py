@@ -142,9 +142,9 @@ class TestIssuer:
         in seconds from now, and may be negative. `algorithm` is one of the issuer's own.
         """
         key = self._signing[algorithm or self.algorithms[0]]
-        members = self._claims(subject, client_id, audience or self.audience, scope, roles, expires_in) | dict(
-            claims or {}
-        )
+        members = self._claims(
+            subject, client_id, self.audience if audience is None else audience, scope, roles, expires_in
+        ) | dict(claims or {})
         payload = {name: value for name, value in members.items() if name not in set(without)}
         return key.sign({"alg": key.alg, "typ": "at+jwt", "kid": key.kid, **(header or {})}, _json(payload))
 

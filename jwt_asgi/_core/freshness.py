@@ -235,7 +235,6 @@ def lifetime(headers: Mapping[str, str], *, default: float, least: float, most: 
     found = _MAX_AGE.search(control)
     if found is None:
         return default
-    age = headers.get("age", "0").strip()
     return min(max(_delta(found[1]) - _delta(headers.get("age", "").strip()), least), most)
 
 

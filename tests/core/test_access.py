@@ -1,0 +1,253 @@
+"""AccessToken x Requirement -> granted, or what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jwt_asgi import AccessError, AccessToken, ConfigurationError, Reason, Requirement, Role, Scope, check_access
+from tests.core.builders import access_token
+
+A, B, C = Scope("a"), Scope("b"), Scope("c")
+X, Y = Role("x"), Role("y")
+# for what a type checker would not let pass
+ANY_A: Any = A
+ANY_AND: Any = A & B
+ANY_OR: Any = A | B
+
+
+def refused(token: AccessToken | None, requirement: Requirement) -> AccessError:
+    with pytest.raises(AccessError) as caught:
+        check_access(token, requirement)
+    return caught.value
+
+
+def tokens() -> list[tuple[AccessToken, dict[str, bool]]]:
+    """A token for every combination of the scopes a, b, c and the roles x, y."""
+    found = []
+    for bits in range(32):
+        has = {name: bool(bits >> at & 1) for at, name in enumerate("abcxy")}
+        scopes = tuple(name for name in "abc" if has[name])
+        roles = tuple(name for name in "xy" if has[name])
+        found.append((access_token(scopes=scopes, roles=roles), has))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("requirement", "rule"),
+    [
+        pytest.param(A, lambda a, b, c, x, y: a, id="a scope"),
+        pytest.param(X, lambda a, b, c, x, y: x, id="a role"),
+        pytest.param(A & B, lambda a, b, c, x, y: a and b, id="both"),
+        pytest.param(A | B, lambda a, b, c, x, y: a or b, id="either"),
+        pytest.param(A & X, lambda a, b, c, x, y: a and x, id="a scope and a role"),
+        pytest.param(A | X, lambda a, b, c, x, y: a or x, id="a scope or a role"),
+        pytest.param(A & B & C, lambda a, b, c, x, y: a and b and c, id="three"),
+        pytest.param(A | B | C, lambda a, b, c, x, y: a or b or c, id="any of three"),
+        pytest.param(A | B & C, lambda a, b, c, x, y: a or (b and c), id="& binds tighter than |"),
+        pytest.param((A | B) & C, lambda a, b, c, x, y: (a or b) and c, id="parentheses"),
+        pytest.param(A & (X | Y), lambda a, b, c, x, y: a and (x or y), id="the rule of the docstring"),
+        pytest.param((A & X) | (B & Y), lambda a, b, c, x, y: (a and x) or (b and y), id="two ways in"),
+        pytest.param((A | X) & (B | Y) & C, lambda a, b, c, x, y: (a or x) and (b or y) and c, id="a deep one"),
+    ],
+)
+def test_a_rule_means_what_it_says_for_every_token(requirement: Requirement, rule: Callable[..., bool]) -> None:
+    for token, has in tokens():
+        assert requirement.met_by(token) is rule(**has), has
+        if rule(**has):
+            assert check_access(token, requirement) is token
+        else:
+            assert refused(token, requirement).scopes == tuple(sorted(requirement.scopes()))
+
+
+def test_a_scope_is_no_role_and_a_role_no_scope() -> None:
+    assert not Role("a").met_by(access_token(scopes=("a",)))
+    assert not Scope("x").met_by(access_token(roles=("x",)))
+
+
+@pytest.mark.parametrize("held", ["A", "a ", "aa", "a:read", "", "*", "a*"])
+def test_a_name_means_itself_alone(held: str) -> None:
+    token = access_token(scopes=(held,), roles=(held,))
+    assert not Scope("a").met_by(token)
+    assert not Role("a").met_by(token)
+
+
+# --- what is asked for ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("requirement", "scopes", "roles"),
+    [
+        (A, {"a"}, set()),
+        (X, set(), {"x"}),
+        (A & X, {"a"}, {"x"}),
+        (A | X, {"a"}, {"x"}),
+        ((B | A) & (X | Y) & A, {"a", "b"}, {"x", "y"}),
+    ],
+)
+def test_a_rule_names_all_that_it_asks_for(requirement: Requirement, scopes: set[str], roles: set[str]) -> None:
+    assert requirement.scopes() == scopes
+    assert requirement.roles() == roles
+
+
+@pytest.mark.parametrize(
+    ("scopes", "roles", "requirement", "reason"),
+    [
+        pytest.param((), (), A, Reason.SCOPE_MISSING, id="no scope"),
+        pytest.param((), (), X, Reason.ROLE_MISSING, id="no role"),
+        pytest.param((), (), A & X, Reason.SCOPE_MISSING, id="neither"),
+        pytest.param(("a",), (), A & X, Reason.ROLE_MISSING, id="the scope is there"),
+        pytest.param((), ("x",), A & X, Reason.SCOPE_MISSING, id="the role is there"),
+        pytest.param(("a",), (), A & B, Reason.SCOPE_MISSING, id="one scope of two"),
+        pytest.param(("a", "c"), (), (A | B) & X, Reason.SCOPE_MISSING, id="a scope that is named is missing"),
+        pytest.param(("a", "b"), (), (A | B) & X, Reason.ROLE_MISSING, id="every scope that is named is there"),
+        pytest.param((), (), X | A, Reason.SCOPE_MISSING, id="either would do"),
+    ],
+)
+def test_the_reason_is_a_scope_where_one_is_missing_and_else_a_role(
+    scopes: tuple[str, ...], roles: tuple[str, ...], requirement: Requirement, reason: Reason
+) -> None:
+    assert refused(access_token(scopes=scopes, roles=roles), requirement).reason is reason
+
+
+def test_the_refusal_names_everything_that_is_needed_sorted() -> None:
+    error = refused(access_token(scopes=("a",)), C & A & B & Y & X)
+    assert error.scopes == ("a", "b", "c")
+    assert error.roles == ("x", "y")
+    assert error.detail == "the rule names a, b, c, x, y"
+
+
+def test_without_a_token_credentials_are_missing() -> None:
+    error = refused(None, A & X)
+    assert error.reason is Reason.CREDENTIALS_MISSING
+    assert error.scopes == ("a",)
+    assert error.roles == ("x",)
+
+
+# --- how rules are written ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "combine",
+    [
+        pytest.param(lambda: ANY_A and B, id="and"),
+        pytest.param(lambda: ANY_A or B, id="or"),
+        pytest.param(lambda: not ANY_A, id="not"),
+        pytest.param(lambda: bool(X), id="bool of a role"),
+        pytest.param(lambda: ANY_AND and C, id="and behind &"),
+        pytest.param(lambda: ANY_OR or C, id="or behind |"),
+        pytest.param(lambda: 1 if ANY_A else 2, id="if"),
+        pytest.param(lambda: all([A, B]), id="all"),
+        pytest.param(lambda: any([A, B]), id="any"),
+    ],
+)
+def test_what_would_drop_a_part_of_the_rule_in_silence_is_refused(combine: Callable[[], object]) -> None:
+    with pytest.raises(TypeError, match="not with `and` and `or`"):
+        combine()
+
+
+@pytest.mark.parametrize("other", ["b", None, True, 7, frozenset({"b"}), Scope, [B]])
+def test_a_rule_combines_with_rules_alone(other: Any) -> None:
+    for left, right in ((A, other), (other, A)):
+        with pytest.raises(TypeError):
+            left & right
+        with pytest.raises(TypeError):
+            left | right
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "todos:read", "https://example.com/scope", "a.b-c_d~e", "!#[]^`{|}~", "*", "a,b"]
+)
+def test_a_scope_is_a_scope_token(name: str) -> None:
+    assert Scope(name).name == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        "a b",
+        " a",
+        "a ",
+        'a"b',
+        "a\\b",
+        "a\tb",
+        "a\n",
+        "\x00",
+        "\x7f",
+        "é",
+        "a\u00a0b",
+        None,
+        7,
+        b"a",
+        ["a"],
+        A,
+    ],
+)
+def test_a_scope_is_nothing_else(name: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Scope(name)
+    assert caught.value.option == "Scope"
+
+
+def test_every_character_of_a_scope_is_judged_as_rfc_6749_says() -> None:
+    # section 3.3: NQCHAR = %x21 / %x23-5B / %x5D-7E
+    allowed = {0x21, *range(0x23, 0x5C), *range(0x5D, 0x7F)}
+    taken = set()
+    for code in range(0x180):
+        try:
+            Scope(chr(code))
+        except ConfigurationError:
+            continue
+        taken.add(code)
+    assert taken == allowed
+
+
+@pytest.mark.parametrize("name", ["admin", "a b", "é", '"', "\\", " "])
+def test_a_role_may_have_any_name(name: str) -> None:
+    assert Role(name).met_by(access_token(roles=(name,)))
+
+
+@pytest.mark.parametrize("name", ["", None, 7, b"a", ["a"]])
+def test_a_role_has_a_name(name: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Role(name)
+    assert caught.value.option == "Role"
+
+
+def test_rules_are_values() -> None:
+    assert Role("a") != ANY_A
+    for made, again in ((A, Scope("a")), (X, Role("x")), (A & X, Scope("a") & Role("x")), (A | X, A | Role("x"))):
+        assert made == again
+        assert hash(made) == hash(again)
+    assert A & B != A | B
+    assert A & B != B & A
+    assert len({A, Scope("a"), B, A & B, Scope("a") & B}) == 3
+    with pytest.raises(AttributeError):
+        A.name = "b"  # type: ignore[misc]
+
+
+def test_a_rule_of_one_s_own_combines_with_the_others() -> None:
+    class Subject(Requirement):
+        def met_by(self, token: AccessToken) -> bool:
+            return token.subject == "user-1"
+
+    class Nobody(Requirement):
+        def met_by(self, token: AccessToken) -> bool:
+            return False
+
+    rule = Subject() & A
+    assert check_access(access_token(scopes=("a",)), rule).subject == "user-1"
+    assert Subject().scopes() == Subject().roles() == frozenset()
+    assert refused(access_token(scopes=("a",)), Scope("b") & Subject()).detail == "the rule names b"
+    assert refused(access_token(), Nobody()).detail == ""
+    assert refused(access_token(), Nobody()).reason is Reason.ROLE_MISSING
+    assert rule.scopes() == {"a"}
+
+
+def test_requirement_itself_cannot_be_made() -> None:
+    with pytest.raises(TypeError):
+        Requirement()  # type: ignore[abstract]

@@ -1,0 +1,284 @@
+"""Verified x Profile -> AccessToken: what an application reads."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jwt_asgi import Profile
+from jwt_asgi._core.access_token import AccessToken
+from jwt_asgi._core.signature import Verified
+from tests.core.builders import AUDIENCE, ISSUER, KEY, NOW, good_claims
+
+NESTED: dict[str, Any] = {"realm_access": {"roles": ["admin", "editor"]}, "list": [1, [2, {"a": [3]}]]}
+
+
+def read(profile: Profile = Profile.GENERIC, **changes: Any) -> AccessToken:
+    return AccessToken(Verified({"alg": "RS256", "x5c": ["a"]}, good_claims(**changes), KEY), profile)
+
+
+def without(*names: str) -> AccessToken:
+    claims = {name: value for name, value in good_claims().items() if name not in names}
+    return AccessToken(Verified({}, claims, KEY), Profile.GENERIC)
+
+
+# --- the fields -----------------------------------------------------------------------------------------------------
+
+
+def test_the_registered_claims_are_fields() -> None:
+    token = read(scope="todos:read todos:write", roles=["admin"])
+    assert token.issuer == ISSUER
+    assert token.subject == "user-1"
+    assert token.client_id == "client-1"
+    assert token.audience == (AUDIENCE,)
+    assert token.scopes == {"todos:read", "todos:write"}
+    assert token.roles == {"admin"}
+    assert token.expires_at == NOW + 290
+    assert token.issued_at == NOW - 10
+    assert token.token_id == "token-1"
+    assert token.claims == good_claims(scope="todos:read todos:write", roles=("admin",))
+    assert token.header == {"alg": "RS256", "x5c": ("a",)}
+
+
+def test_what_is_absent_is_none_or_empty() -> None:
+    token = without("sub", "client_id", "iat", "jti", "aud")
+    assert (token.subject, token.client_id, token.issued_at, token.token_id) == (None, None, None, None)
+    assert (token.audience, token.scopes, token.roles) == ((), frozenset(), frozenset())
+
+
+@pytest.mark.parametrize(
+    ("aud", "audience"), [("a", ("a",)), (["a"], ("a",)), (["b", "a", "b"], ("b", "a", "b")), ([], ())]
+)
+def test_the_audience_is_always_a_tuple(aud: object, audience: tuple[str, ...]) -> None:
+    assert read(aud=aud).audience == audience
+
+
+# --- scopes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scope", "scopes"),
+    [
+        pytest.param("", set(), id="empty"),
+        pytest.param("a", {"a"}, id="one"),
+        pytest.param("a b a", {"a", "b"}, id="one twice"),
+        pytest.param("  a   b ", {"a", "b"}, id="many spaces"),
+        pytest.param("a\tb", {"a\tb"}, id="a tab does not separate"),
+        pytest.param("a\nb", {"a\nb"}, id="nor does a line break"),
+        pytest.param("a\u00a0b", {"a\u00a0b"}, id="nor does a no-break space"),
+        pytest.param("a,b", {"a,b"}, id="nor does a comma"),
+        pytest.param(["a", "b"], {"a", "b"}, id="an array"),
+        pytest.param(["a b"], {"a b"}, id="an entry of an array is not split"),
+        pytest.param([], set(), id="an empty array"),
+        pytest.param(["a", "", 7, None, True, ["b"], {"c": 1}], {"a"}, id="entries that are no strings"),
+    ],
+)
+def test_scopes_are_split_at_spaces_or_taken_entry_by_entry(scope: object, scopes: set[str]) -> None:
+    assert read(scope=scope).scopes == scopes
+
+
+SCP = Profile.GENERIC.replace(scopes=[["scp"], ["scope"], ["ext", "scope"]])
+
+
+@pytest.mark.parametrize(
+    ("claims", "scopes"),
+    [
+        ({"scp": "a", "scope": "b"}, {"a"}),
+        ({"scope": "b"}, {"b"}),
+        ({"scp": "", "scope": "b"}, set()),
+        ({"scp": [], "scope": "b"}, set()),
+        ({"ext": {"scope": "c"}}, {"c"}),
+        ({"ext": "c"}, set()),
+        ({}, set()),
+    ],
+)
+def test_the_first_path_that_is_there_counts_for_scopes(claims: dict[str, Any], scopes: set[str]) -> None:
+    assert read(SCP, **claims).scopes == scopes
+
+
+# --- roles ----------------------------------------------------------------------------------------------------------
+
+KEYCLOAK = Profile.GENERIC.replace(
+    roles=[["realm_access", "roles"], ["resource_access", "api", "roles"], ["https://example.com/roles"]]
+)
+
+
+@pytest.mark.parametrize(
+    ("claims", "roles"),
+    [
+        pytest.param({"realm_access": {"roles": ["a"]}}, {"a"}, id="nested"),
+        pytest.param(
+            {"realm_access": {"roles": ["a"]}, "resource_access": {"api": {"roles": ["b"]}}}, {"a", "b"}, id="all paths"
+        ),
+        pytest.param({"https://example.com/roles": ["c"]}, {"c"}, id="a URL is one key"),
+        pytest.param({"roles": ["d"]}, set(), id="another claim"),
+        pytest.param({"realm_access": {"roles": "admin"}}, set(), id="a string is no array"),
+        pytest.param({"realm_access": {"roles": "a b"}}, set(), id="and is not split"),
+        pytest.param({"realm_access": {"roles": {"a": 1}}}, set(), id="an object"),
+        pytest.param({"realm_access": {"roles": None}}, set(), id="null"),
+        pytest.param({"realm_access": ["roles"]}, set(), id="an array on the way"),
+        pytest.param({"realm_access": {"roles": ["a", "", 7, None, True, ["b"], {"c": 1}]}}, {"a"}, id="odd entries"),
+        pytest.param({"realm_access": {"roles": ["a b"]}}, {"a b"}, id="an entry with a space"),
+        pytest.param({}, set(), id="none"),
+    ],
+)
+def test_roles_are_the_strings_in_the_arrays_at_all_paths(claims: dict[str, Any], roles: set[str]) -> None:
+    assert read(KEYCLOAK, **claims).roles == roles
+
+
+@pytest.mark.parametrize(
+    ("claims", "client"),
+    [
+        ({"client_id": "a", "azp": "b"}, "a"),
+        ({"client_id": 7, "azp": "b"}, "b"),
+        ({"client_id": None, "azp": "b"}, "b"),
+        ({"client_id": "", "azp": "b"}, ""),
+        ({"client_id": None, "azp": 7}, None),
+    ],
+)
+def test_the_first_path_that_holds_a_string_is_the_client(claims: dict[str, Any], client: str | None) -> None:
+    assert read(Profile.GENERIC, **claims).client_id == client
+
+
+def test_the_strict_profile_reads_client_id_alone() -> None:
+    assert read(Profile.RFC9068, client_id=None, azp="b").client_id is None
+
+
+# --- read-only ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("claims", "header", "issuer", "subject", "client_id", "audience"),
+        *("scopes", "roles", "expires_at", "issued_at", "token_id"),
+    ],
+)
+def test_no_field_can_be_changed(field: str) -> None:
+    token = read()
+    with pytest.raises(AttributeError):
+        setattr(token, field, getattr(token, field))
+    with pytest.raises(AttributeError):
+        delattr(token, field)
+
+
+def test_no_field_can_be_added() -> None:
+    with pytest.raises((AttributeError, TypeError)):
+        read().extra = 1
+
+
+MUTATIONS: list[Callable[[Any], object]] = [
+    lambda d: d.__setitem__("sub", "root"),
+    lambda d: d.__setitem__("new", 1),
+    lambda d: d.__delitem__("sub"),
+    lambda d: d.__ior__({"sub": "root"}),
+    lambda d: d.clear(),
+    lambda d: d.pop("sub"),
+    lambda d: d.pop("new", None),
+    lambda d: d.popitem(),
+    lambda d: d.setdefault("sub", "root"),
+    lambda d: d.setdefault("new", 1),
+    lambda d: d.update({"sub": "root"}),
+    lambda d: d.update(sub="root"),
+]
+
+
+@pytest.mark.parametrize("where", ["claims", "header", "nested", "in an array"])
+def test_claims_and_header_cannot_be_changed_at_any_depth(where: str) -> None:
+    token = AccessToken(
+        Verified({"sub": "user-1"}, good_claims(inner={"sub": "user-1"}, many=[{"sub": "user-1"}]), KEY),
+        Profile.GENERIC,
+    )
+    target: Any = {
+        "claims": token.claims,
+        "header": token.header,
+        "nested": token.claims["inner"],
+        "in an array": token.claims["many"][0],
+    }[where]
+    before = dict(target)
+    for mutate in MUTATIONS:
+        with pytest.raises(TypeError, match="read-only"):
+            mutate(target)
+    assert target == before
+
+
+def test_the_statement_forms_are_refused_too() -> None:
+    claims: Any = read().claims
+    with pytest.raises(TypeError, match="read-only"):
+        claims["sub"] = "root"
+    with pytest.raises(TypeError, match="read-only"):
+        del claims["sub"]
+    with pytest.raises(TypeError, match="read-only"):
+        claims |= {"sub": "root"}
+
+
+def test_arrays_are_tuples_at_any_depth() -> None:
+    claims = read(**NESTED).claims
+    assert claims["list"] == (1, (2, {"a": (3,)}))
+    assert claims["realm_access"] == {"roles": ("admin", "editor")}
+
+
+def test_claims_are_a_dict_that_can_be_written_as_json() -> None:
+    token = read(**NESTED)
+    assert isinstance(token.claims, dict)
+    assert json.loads(json.dumps(token.claims)) == good_claims(**NESTED)
+    assert json.loads(json.dumps(token.header)) == {"alg": "RS256", "x5c": ["a"]}
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [
+        pytest.param(dict, id="dict"),
+        pytest.param(copy.copy, id="copy"),
+        pytest.param(copy.deepcopy, id="deepcopy"),
+        pytest.param(lambda claims: claims.copy(), id="its own copy"),
+        pytest.param(lambda claims: claims | {}, id="or"),
+        pytest.param(lambda claims: pickle.loads(pickle.dumps(claims)), id="pickle"),
+    ],
+)
+def test_a_copy_is_a_plain_dict_that_can_be_changed(duplicate: Callable[[Any], dict[str, Any]]) -> None:
+    claims = read().claims
+    copied = duplicate(claims)
+    assert type(copied) is dict
+    assert copied == claims
+    copied["sub"] = "root"
+    assert claims["sub"] == "user-1"
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda claims: pickle.loads(pickle.dumps(claims))], ids=["deepcopy", "pickle"]
+)
+def test_a_deep_copy_is_plain_all_the_way_down(duplicate: Callable[[Any], dict[str, Any]]) -> None:
+    copied = duplicate(read(**NESTED).claims)
+    assert type(copied["realm_access"]) is dict
+    assert type(copied["list"][1][1]) is dict
+
+
+def test_a_token_can_be_pickled() -> None:
+    token = read(scope="a", **NESTED)
+    again = pickle.loads(pickle.dumps(token))
+    assert again.subject == "user-1"
+    assert again.scopes == {"a"}
+    assert again.claims == token.claims
+
+
+# --- identity and text ----------------------------------------------------------------------------------------------
+
+
+def test_a_token_is_equal_to_itself_alone_and_can_be_a_key() -> None:
+    token = read()
+    assert token == token  # noqa: PLR0124 - that is the claim
+    assert token != read()
+    assert {token: 1}[token] == 1
+
+
+def test_the_repr_shows_issuer_subject_and_expiry_alone() -> None:
+    token = read(email="jane@example.com", scope="s3cret", jti="s3cret")
+    expected = "AccessToken(issuer='https://issuer.test', subject='user-1', expires_at=1700000290.0)"
+    assert repr(token) == expected
+    assert str(token) == expected

@@ -1,0 +1,478 @@
+"""Verified x Policy x now -> Verified, or every claim that failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from jwt_asgi import Profile, Reason, TokenError
+from jwt_asgi._core.claims import LATEST_DATE, check_before_fetch, check_claims, claim_at, failed_claims
+from jwt_asgi._core.jwks import secret_key
+from jwt_asgi._core.policy import Policy
+from jwt_asgi._core.signature import Verified
+from jwt_asgi._core.token import parse_token
+from tests.core.builders import AUDIENCE, NOW, a_policy, compact, good_claims
+
+STRICT = Profile.RFC9068
+NAN = float("nan")
+INFINITY = float("inf")
+ANYONE = a_policy(audience=None)
+(KEY,) = secret_key(b"s" * 32, ["HS256"]).keys
+
+
+def failures(claims: dict[str, Any], policy: Policy | None = None, now: float = NOW) -> list[tuple[str, Reason]]:
+    return [(failure.claim, failure.reason) for failure in failed_claims(claims, policy or a_policy(), now)]
+
+
+def without(*names: str) -> dict[str, Any]:
+    return {name: value for name, value in good_claims().items() if name not in names}
+
+
+# --- good claims ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        pytest.param(good_claims(), id="all of them"),
+        pytest.param(without("sub", "client_id", "jti", "iat"), id="the required ones alone"),
+        pytest.param(good_claims(aud=[AUDIENCE]), id="aud of one in an array"),
+        pytest.param(good_claims(aud=["https://other.test", AUDIENCE]), id="aud of several"),
+        pytest.param(good_claims(nbf=NOW), id="nbf of now"),
+        pytest.param(good_claims(sub=""), id="an empty sub"),
+        pytest.param(good_claims(scope="a b"), id="a scope"),
+        pytest.param(good_claims(scope=""), id="an empty scope"),
+        pytest.param(good_claims(scope=["a", 7]), id="a scope of an array"),
+        pytest.param(good_claims(roles="admin", groups=7, x=None), id="claims that are not checked"),
+        pytest.param(good_claims(exp=int(NOW) + 1, iat=int(NOW)), id="integers"),
+        pytest.param(good_claims(exp=LATEST_DATE), id="the latest date"),
+    ],
+)
+def test_good_claims_pass(claims: dict[str, Any]) -> None:
+    assert failures(claims) == []
+    verified = Verified({"alg": "HS256"}, claims, KEY)
+    assert check_claims(verified, a_policy(), NOW) is verified
+
+
+def test_the_strict_profile_passes_what_rfc_9068_asks_for() -> None:
+    assert failures(good_claims(), a_policy(profile=STRICT)) == []
+
+
+# --- identity -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        *("https://issuer.test/", "https://ISSUER.test", "HTTPS://issuer.test", "http://issuer.test", "issuer.test"),
+        *("https://issuer.test ", " https://issuer.test", "https://issuer.test:443", "https://issuer.test.evil.test"),
+        *("https://issuer.tes", "https://%69ssuer.test", "https://issuer.test#", "", "https://\u0456ssuer.test"),
+        *(None, 7, True, [], ["https://issuer.test"], {"https://issuer.test": 1}),
+    ],
+)
+def test_the_issuer_is_compared_code_point_by_code_point(issuer: object) -> None:
+    assert failures(good_claims(iss=issuer)) == [("iss", Reason.ISSUER_UNTRUSTED)]
+
+
+def test_a_missing_issuer_is_not_trusted() -> None:
+    assert failures(without("iss")) == [("iss", Reason.ISSUER_UNTRUSTED)]
+
+
+@pytest.mark.parametrize(
+    ("audience", "reason"),
+    [
+        pytest.param("https://other.test", Reason.AUDIENCE_MISMATCH, id="another"),
+        pytest.param("https://api.test/", Reason.AUDIENCE_MISMATCH, id="with a slash"),
+        pytest.param("https://API.test", Reason.AUDIENCE_MISMATCH, id="in another case"),
+        pytest.param("https://api.test https://other.test", Reason.AUDIENCE_MISMATCH, id="two in one string"),
+        pytest.param("", Reason.AUDIENCE_MISMATCH, id="empty"),
+        pytest.param([], Reason.AUDIENCE_MISMATCH, id="an empty array"),
+        pytest.param(["https://other.test", ""], Reason.AUDIENCE_MISMATCH, id="several others"),
+        pytest.param(None, Reason.CLAIM_MALFORMED, id="null"),
+        pytest.param(7, Reason.CLAIM_MALFORMED, id="a number"),
+        pytest.param(True, Reason.CLAIM_MALFORMED, id="a bool"),
+        pytest.param({AUDIENCE: 1}, Reason.CLAIM_MALFORMED, id="an object"),
+        pytest.param([AUDIENCE, 7], Reason.CLAIM_MALFORMED, id="an array with a number"),
+        pytest.param([AUDIENCE, None], Reason.CLAIM_MALFORMED, id="an array with null"),
+        pytest.param([[AUDIENCE]], Reason.CLAIM_MALFORMED, id="an array in an array"),
+    ],
+)
+def test_the_audience_must_name_this_api(audience: object, reason: Reason) -> None:
+    assert failures(good_claims(aud=audience)) == [("aud", reason)]
+
+
+def test_a_missing_audience_is_missing() -> None:
+    assert failures(without("aud")) == [("aud", Reason.CLAIM_MISSING)]
+
+
+@pytest.mark.parametrize("audience", ["a", ["b"], ["c", "a"]])
+def test_any_of_several_audiences_will_do(audience: object) -> None:
+    assert failures(good_claims(aud=audience), a_policy(audience=frozenset({"a", "b"}))) == []
+
+
+@pytest.mark.parametrize("claims", [good_claims(aud="https://other.test"), good_claims(aud=[]), without("aud")])
+def test_without_the_audience_check_a_token_for_anyone_passes(claims: dict[str, Any]) -> None:
+    assert failures(claims, ANYONE) == []
+
+
+@pytest.mark.parametrize("audience", [None, 7, True, 1.5, {"a": 1}, [1, None], [["a"]]])
+def test_without_the_audience_check_the_audience_still_has_its_type(audience: object) -> None:
+    assert failures(good_claims(aud=audience), ANYONE) == [("aud", Reason.CLAIM_MALFORMED)]
+
+
+@pytest.mark.parametrize("confirmation", [{"jkt": "x"}, {"x5t#S256": "x"}, {}, None, 7, ""])
+def test_a_token_that_is_bound_to_a_key_is_no_bearer_token(confirmation: object) -> None:
+    assert failures(good_claims(cnf=confirmation)) == [("cnf", Reason.BINDING_UNSUPPORTED)]
+
+
+# --- kind -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("claim", "kind"),
+    [
+        pytest.param("token_use", "id", id="Cognito"),
+        pytest.param("typ", "ID", id="Keycloak id"),
+        pytest.param("typ", "Refresh", id="Keycloak refresh"),
+        pytest.param("typ", "Offline", id="Keycloak offline"),
+        pytest.param("typ", "Logout", id="Keycloak logout"),
+        pytest.param("type", "refresh_token", id="refresh_token"),
+        pytest.param("type", "refresh", id="flask-jwt-extended"),
+        pytest.param("type", "ID-TOKEN", id="id-token in upper case"),
+        pytest.param("type", "id_token", id="id_token"),
+        pytest.param("token_use", "Logout-Token", id="logout-token"),
+    ],
+)
+def test_a_token_that_calls_itself_another_kind_is_refused(claim: str, kind: str) -> None:
+    assert failures(good_claims(**{claim: kind})) == [(claim, Reason.TYPE_NOT_ACCEPTED)]
+
+
+@pytest.mark.parametrize("kind", ["access", "Bearer", "access_token", "JWT", "at+jwt", "", "identity", None, 7, ["id"]])
+def test_a_token_that_calls_itself_anything_else_passes(kind: object) -> None:
+    for claim in ("token_use", "typ", "type"):
+        assert failures(good_claims(**{claim: kind})) == [], claim
+
+
+# --- shapes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("claim", ["sub", "jti", "client_id"])
+def test_identifiers_are_strings(claim: str) -> None:
+    values: tuple[object, ...] = (None, 7, True, [], ["user-1"], {})
+    for value in values:
+        for policy in (a_policy(), a_policy(profile=STRICT)):
+            assert failures(good_claims(**{claim: value}), policy) == [(claim, Reason.CLAIM_MALFORMED)], value
+
+
+@pytest.mark.parametrize("claim", ["sub", "jti", "client_id"])
+def test_identifiers_have_no_control_characters(claim: str) -> None:
+    # CWE-93, CWE-117
+    controls = [*range(0x20), 0x7F]
+    for value in ("a{}b", "{}b", "a{}", "{}"):
+        for code in controls:
+            claims = good_claims(**{claim: value.format(chr(code))})
+            assert failures(claims) == [(claim, Reason.CLAIM_MALFORMED)], code
+        assert failures(good_claims(**{claim: value.format(" \u00a0é😀\"'\\|")})) == []
+
+
+@pytest.mark.parametrize("value", ["a\r\nb", "\x00", "a\x7f", 7, True, ["a"], {}])
+def test_wherever_the_profile_has_the_client_it_is_such_an_identifier(value: object) -> None:
+    assert failures(good_claims(azp=value)) == [("azp", Reason.CLAIM_MALFORMED)]
+    assert failures(good_claims(azp=value), a_policy(profile=STRICT)) == []
+    nested = a_policy(profile=Profile.GENERIC.replace(client=[["app", "id"]]))
+    assert failures(good_claims(app={"id": value}), nested) == [("app.id", Reason.CLAIM_MALFORMED)]
+    assert failures(good_claims(app={"id": "client-2"}, azp=value), nested) == []
+
+
+@pytest.mark.parametrize("claim", ["sub", "iat", "jti", "client_id"])
+def test_the_strict_profile_requires_what_rfc_9068_requires(claim: str) -> None:
+    assert failures(without(claim)) == []
+    (failure,) = failed_claims(without(claim), a_policy(profile=STRICT), NOW)
+    assert (failure.claim, failure.reason) == (claim, Reason.CLAIM_MISSING)
+    assert failure.expected == "required by profile RFC9068"
+
+
+@pytest.mark.parametrize("scope", [None, 7, True, {}, {"a": True}])
+def test_scopes_are_a_string_or_an_array(scope: object) -> None:
+    assert failures(good_claims(scope=scope)) == [("scope", Reason.CLAIM_MALFORMED)]
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        ({"ext": {"scp": ["a"]}}, []),
+        ({"ext": {"scp": 7}}, [("ext.scp", Reason.CLAIM_MALFORMED)]),
+        ({"ext": {"scp": None}}, [("ext.scp", Reason.CLAIM_MALFORMED)]),
+        ({"ext": {}}, []),
+        ({"ext": "scp"}, []),
+        ({"ext": ["scp"]}, []),
+        ({"ext": None}, []),
+        ({"scope": 7}, []),
+        ({"scp": 7, "ext": {"scp": 7}}, [("ext.scp", Reason.CLAIM_MALFORMED), ("scp", Reason.CLAIM_MALFORMED)]),
+    ],
+)
+def test_scopes_are_judged_where_the_profile_says_they_are(
+    claims: dict[str, Any], expected: list[tuple[str, Reason]]
+) -> None:
+    profile = Profile.GENERIC.replace(scopes=[["ext", "scp"], ["scp"]])
+    assert failures(good_claims(**claims), a_policy(profile=profile)) == expected
+
+
+# --- times ----------------------------------------------------------------------------------------------------------
+
+NO_DATES = [
+    pytest.param(None, id="null"),
+    pytest.param(True, id="true"),
+    pytest.param(False, id="false"),
+    pytest.param("1700000000", id="a string"),
+    pytest.param("2023-11-14T22:13:20Z", id="an ISO date"),
+    pytest.param([], id="an array"),
+    pytest.param({}, id="an object"),
+    pytest.param(NAN, id="nan"),
+    pytest.param(INFINITY, id="infinity"),
+    pytest.param(-INFINITY, id="minus infinity"),
+    pytest.param(LATEST_DATE + 1, id="past the year 9999"),
+    pytest.param(NOW * 1000, id="milliseconds"),
+    pytest.param(-LATEST_DATE - 1, id="far in the past"),
+    pytest.param(10**4000, id="an integer of 4001 digits"),
+    pytest.param(1e308, id="the largest of floats"),
+]
+
+
+@pytest.mark.parametrize("value", NO_DATES)
+def test_times_are_seconds_since_the_epoch(value: object) -> None:
+    for policy in (a_policy(), a_policy(max_age=60.0, max_lifetime=600.0), a_policy(profile=STRICT)):
+        for claim in ("exp", "nbf", "iat"):
+            assert failures(good_claims(**{claim: value}), policy) == [(claim, Reason.CLAIM_MALFORMED)], claim
+
+
+def test_the_latest_date_is_the_last_second_of_the_year_9999() -> None:
+    assert LATEST_DATE == 253_402_300_799
+
+
+def test_exp_is_always_required() -> None:
+    assert failures(without("exp")) == [("exp", Reason.CLAIM_MISSING)]
+
+
+@pytest.mark.parametrize("exp", [-LATEST_DATE, -1, 0, -0.0])
+def test_a_date_before_the_epoch_is_a_date(exp: float) -> None:
+    assert failures(good_claims(exp=exp)) == [("exp", Reason.TOKEN_EXPIRED)]
+
+
+@pytest.mark.parametrize(
+    ("leeway", "exp", "expired"),
+    [
+        # RFC 7519 section 4.1.4: "on or after which the JWT MUST NOT be accepted"
+        pytest.param(0.0, NOW, True, id="exactly now"),
+        pytest.param(0.0, NOW + 0.001, False, id="just after now"),
+        pytest.param(0.0, NOW - 0.001, True, id="just before now"),
+        pytest.param(30.0, NOW - 30, True, id="exactly the leeway ago"),
+        pytest.param(30.0, NOW - 29.999, False, id="just within the leeway"),
+        pytest.param(30.0, NOW - 30.001, True, id="just past the leeway"),
+        pytest.param(300.0, NOW - 300, True, id="exactly the most leeway ago"),
+        pytest.param(300.0, NOW - 299.999, False, id="just within the most leeway"),
+    ],
+)
+def test_a_token_expires_at_exp_and_the_leeway(leeway: float, exp: float, expired: bool) -> None:
+    expected = [("exp", Reason.TOKEN_EXPIRED)] if expired else []
+    assert failures(without("iat") | {"exp": exp}, a_policy(leeway=leeway)) == expected
+
+
+@pytest.mark.parametrize(
+    ("claim", "reason"), [("nbf", Reason.TOKEN_NOT_YET_VALID), ("iat", Reason.TOKEN_ISSUED_IN_FUTURE)]
+)
+@pytest.mark.parametrize(
+    ("leeway", "date", "early"),
+    [
+        pytest.param(0.0, NOW, False, id="exactly now"),
+        pytest.param(0.0, NOW + 0.001, True, id="just after now"),
+        pytest.param(30.0, NOW + 30, False, id="exactly the leeway ahead"),
+        pytest.param(30.0, NOW + 29.999, False, id="just within the leeway"),
+        pytest.param(30.0, NOW + 30.001, True, id="just past the leeway"),
+    ],
+)
+def test_nbf_and_iat_may_be_ahead_by_the_leeway(
+    claim: str, reason: Reason, leeway: float, date: float, early: bool
+) -> None:
+    assert failures(good_claims(**{claim: date}), a_policy(leeway=leeway)) == ([(claim, reason)] if early else [])
+
+
+@pytest.mark.parametrize(
+    ("iat", "old"),
+    [
+        pytest.param(NOW - 60, False, id="exactly max_age ago"),
+        pytest.param(NOW - 90, False, id="exactly max_age and leeway ago"),
+        pytest.param(NOW - 90.001, True, id="just longer ago"),
+        pytest.param(-LATEST_DATE, True, id="as long ago as can be"),
+    ],
+)
+def test_a_token_is_too_old_past_max_age_and_the_leeway(iat: float, old: bool) -> None:
+    expected = [("iat", Reason.TOKEN_TOO_OLD)] if old else []
+    assert failures(good_claims(iat=iat), a_policy(max_age=60.0)) == expected
+    assert failures(good_claims(iat=iat)) == []
+
+
+@pytest.mark.parametrize(("exp", "long"), [(NOW + 590, False), (NOW + 590.001, True), (LATEST_DATE, True)])
+def test_a_token_lives_too_long_past_max_lifetime(exp: float, long: bool) -> None:
+    expected = [("exp", Reason.LIFETIME_TOO_LONG)] if long else []
+    assert failures(good_claims(iat=NOW - 10, exp=exp), a_policy(max_lifetime=600.0)) == expected
+
+
+@pytest.mark.parametrize("policy", [a_policy(max_age=60.0), a_policy(max_lifetime=600.0), a_policy(max_age=0.0)])
+def test_max_age_and_max_lifetime_require_iat(policy: Policy) -> None:
+    assert failures(without("iat"), policy) == [("iat", Reason.CLAIM_MISSING)]
+
+
+def test_a_missing_iat_is_required_by_all_who_require_it() -> None:
+    policy = a_policy(profile=STRICT, max_age=60.0)
+    assert {*failures(without("iat"), policy)} == {("iat", Reason.CLAIM_MISSING)}
+
+
+# --- several at once ------------------------------------------------------------------------------------------------
+
+
+def test_every_failure_is_reported_the_weightiest_first_and_expiry_last() -> None:
+    claims = {
+        "exp": NOW - 1000,
+        "iat": NOW + 1000,
+        "nbf": NOW + 1000,
+        "scope": 7,
+        "client_id": 7,
+        "jti": 7,
+        "sub": 7,
+        "type": "refresh",
+        "typ": "ID",
+        "token_use": "id",
+        "cnf": {},
+        "aud": "https://other.test",
+        "iss": "https://evil.test",
+    }
+    assert failures(claims) == [
+        ("iss", Reason.ISSUER_UNTRUSTED),
+        ("aud", Reason.AUDIENCE_MISMATCH),
+        ("cnf", Reason.BINDING_UNSUPPORTED),
+        ("token_use", Reason.TYPE_NOT_ACCEPTED),
+        ("typ", Reason.TYPE_NOT_ACCEPTED),
+        ("type", Reason.TYPE_NOT_ACCEPTED),
+        ("sub", Reason.CLAIM_MALFORMED),
+        ("jti", Reason.CLAIM_MALFORMED),
+        ("client_id", Reason.CLAIM_MALFORMED),
+        ("scope", Reason.CLAIM_MALFORMED),
+        ("nbf", Reason.TOKEN_NOT_YET_VALID),
+        ("iat", Reason.TOKEN_ISSUED_IN_FUTURE),
+        ("exp", Reason.TOKEN_EXPIRED),
+    ]
+
+
+def test_an_empty_object_lacks_everything() -> None:
+    assert failures({}, a_policy(profile=STRICT)) == [
+        ("iss", Reason.ISSUER_UNTRUSTED),
+        ("aud", Reason.CLAIM_MISSING),
+        ("sub", Reason.CLAIM_MISSING),
+        ("iat", Reason.CLAIM_MISSING),
+        ("jti", Reason.CLAIM_MISSING),
+        ("client_id", Reason.CLAIM_MISSING),
+        ("exp", Reason.CLAIM_MISSING),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "first"),
+    [
+        ({"aud": "other"}, Reason.AUDIENCE_MISMATCH),
+        ({"cnf": {}}, Reason.BINDING_UNSUPPORTED),
+        ({"typ": "ID"}, Reason.TYPE_NOT_ACCEPTED),
+        ({"sub": 7}, Reason.CLAIM_MALFORMED),
+        ({"scope": 7}, Reason.CLAIM_MALFORMED),
+        ({"iat": "x"}, Reason.CLAIM_MALFORMED),
+        ({"nbf": NOW + 1000}, Reason.TOKEN_NOT_YET_VALID),
+        ({"iat": NOW + 1000}, Reason.TOKEN_ISSUED_IN_FUTURE),
+        ({"iat": NOW - 1000}, Reason.TOKEN_TOO_OLD),
+    ],
+)
+def test_who_is_told_expired_knows_that_a_fresh_token_would_do(changes: dict[str, Any], first: Reason) -> None:
+    claims = good_claims(**({"exp": NOW - 500} | changes))
+    found = failures(claims, a_policy(max_age=60.0))
+    assert found[0][1] is first
+    assert found[-1] == ("exp", Reason.TOKEN_EXPIRED)
+
+
+def test_a_token_that_lived_too_long_and_has_expired_is_both() -> None:
+    found = failures(good_claims(iat=NOW - 5000, exp=NOW - 100), a_policy(max_lifetime=600.0))
+    assert found == [("exp", Reason.LIFETIME_TOO_LONG), ("exp", Reason.TOKEN_EXPIRED)]
+
+
+# --- the error ------------------------------------------------------------------------------------------------------
+
+
+def test_the_error_carries_the_first_reason_and_every_failure() -> None:
+    claims = good_claims(aud="s3cret-aud", sub=7, exp=NOW - 1000)
+    with pytest.raises(TokenError) as caught:
+        check_claims(Verified({}, claims, KEY), a_policy(), NOW)
+    error = caught.value
+    assert error.reason is Reason.AUDIENCE_MISMATCH
+    assert [(failure.claim, failure.actual) for failure in error.failures] == [
+        ("aud", "s3cret-aud"),
+        ("sub", 7),
+        ("exp", NOW - 1000),
+    ]
+    assert error.detail == (
+        "aud: audience_mismatch, expected one of https://api.test; "
+        "sub: claim_malformed, expected a string without control characters; "
+        "exp: token_expired, expected more than 1699999970"
+    )
+
+
+@pytest.mark.parametrize("claim", ["iss", "aud", "sub", "scope", "exp", "nbf", "iat", "cnf", "jti", "client_id"])
+def test_what_the_token_says_is_not_in_the_message(claim: str) -> None:
+    with pytest.raises(TokenError) as caught:
+        check_claims(Verified({}, good_claims(**{claim: {"s3cret": 1}}), KEY), a_policy(), NOW)
+    assert "s3cret" not in str(caught.value)
+    assert "s3cret" not in repr(caught.value)
+    assert "s3cret" not in repr(caught.value.failures)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"aud": "other"}, Reason.AUDIENCE_MISMATCH),
+        ({"exp": NOW - 1000}, Reason.TOKEN_EXPIRED),
+        ({"exp": "x"}, Reason.CLAIM_MALFORMED),
+    ],
+)
+def test_a_token_that_could_not_pass_later_is_refused_before_keys_are_fetched(
+    changes: dict[str, Any], reason: Reason
+) -> None:
+    with pytest.raises(TokenError) as caught:
+        check_before_fetch(parse_token(compact({"alg": "RS256"}, good_claims(**changes))), a_policy(), NOW)
+    assert caught.value.reason is reason
+
+
+def test_a_token_that_could_pass_later_is_not_refused_before() -> None:
+    check_before_fetch(parse_token(compact({"alg": "RS256"}, good_claims())), a_policy(), NOW)
+
+
+# --- paths ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ((), {"a": {"b": 1}, "a.b": 2, "c": [3], "d": None, "e": "text"}),
+        (("a",), {"b": 1}),
+        (("a", "b"), 1),
+        (("a", "b", "c"), None),
+        (("a.b",), 2),
+        (("a", "x"), None),
+        (("x",), None),
+        (("x", "y"), None),
+        (("c", "0"), None),
+        (("d",), None),
+        (("d", "x"), None),
+        (("e", "0"), None),
+    ],
+)
+def test_a_path_leads_through_objects_alone(path: tuple[str, ...], value: object) -> None:
+    claims = {"a": {"b": 1}, "a.b": 2, "c": [3], "d": None, "e": "text"}
+    assert claim_at(claims, path) == value

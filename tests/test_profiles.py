@@ -1,0 +1,171 @@
+"""The named loosenings: what each profile takes, and how one makes one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+
+from jwt_asgi import AccessToken, ConfigurationError, Profile, Reason, TokenError, TrustedIssuer, Verifier
+from jwt_asgi.testing import TestIssuer
+
+ISSUER = TestIssuer(algorithms=["ES256"])
+
+
+async def read(profile: Profile, claims: dict[str, Any]) -> AccessToken:
+    """The access token that these claims make under a profile."""
+    token = ISSUER.token(claims=claims, without=[] if "client_id" in claims else ["client_id"])
+    return await Verifier(TrustedIssuer(**ISSUER.options(), profile=profile)).verify(token)
+
+
+def test_the_generic_profile_takes_what_most_issuers_send() -> None:
+    assert Profile.GENERIC.name == "GENERIC"
+    assert Profile.GENERIC.types == {None, "jwt", "at+jwt", "application/at+jwt"}
+    assert Profile.GENERIC.required == ()
+    assert Profile.GENERIC.scopes == (("scope",),)
+    assert Profile.GENERIC.roles == (("roles",),)
+    assert Profile.GENERIC.client == (("client_id",), ("azp",))
+
+
+def test_the_strict_profile_is_rfc_9068_to_the_letter() -> None:
+    # RFC 9068 sections 2.1 and 2.2
+    assert Profile.RFC9068.name == "RFC9068"
+    assert Profile.RFC9068.types == {"at+jwt", "application/at+jwt"}
+    assert Profile.RFC9068.required == ("sub", "iat", "jti", "client_id")
+    assert Profile.RFC9068.scopes == (("scope",),)
+    assert Profile.RFC9068.roles == (("roles",),)
+    assert Profile.RFC9068.client == (("client_id",),)
+
+
+def test_a_profile_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Profile.GENERIC.name = "MINE"  # type: ignore[misc]
+
+
+def test_a_profile_is_a_value() -> None:
+    same = Profile(
+        name="GENERIC",
+        types=frozenset({None, "jwt", "at+jwt", "application/at+jwt"}),
+        client=(("client_id",), ("azp",)),
+    )
+    assert same == Profile.GENERIC
+    assert hash(same) == hash(Profile.GENERIC)
+    assert Profile.GENERIC != Profile.RFC9068
+
+
+def test_replace_changes_what_is_given_and_nothing_else() -> None:
+    mine = Profile.RFC9068.replace(roles=[["realm_access", "roles"], ["groups"]])
+    assert mine.roles == (("realm_access", "roles"), ("groups",))
+    assert (mine.name, mine.types, mine.required) == (
+        "RFC9068",
+        Profile.RFC9068.types,
+        ("sub", "iat", "jti", "client_id"),
+    )
+    assert (mine.scopes, mine.client) == ((("scope",),), (("client_id",),))
+    assert Profile.RFC9068.roles == (("roles",),)
+
+
+def test_replace_without_anything_is_the_same_profile() -> None:
+    assert Profile.GENERIC.replace() == Profile.GENERIC
+
+
+def test_replace_copies_the_paths() -> None:
+    path = ["realm_access", "roles"]
+    paths = [path]
+    mine = Profile.GENERIC.replace(roles=paths)
+    path.append("x")
+    paths.clear()
+    assert mine.roles == (("realm_access", "roles"),)
+
+
+@pytest.mark.parametrize("option", ["scopes", "roles", "client"])
+@pytest.mark.parametrize(
+    "paths", ["roles", ["roles"], ("realm_access", "roles"), [[]], [["a", 7]], [[["a"]]], [7], 7, [None]]
+)
+def test_a_path_that_is_no_list_of_keys_stops_the_start(option: str, paths: object) -> None:
+    replace: Callable[..., Profile] = Profile.GENERIC.replace
+    with pytest.raises(ConfigurationError) as caught:
+        replace(**{option: paths})
+    assert caught.value.option == f"profile {option}"
+    assert 'expected a list of paths, each a list of keys as [["realm_access", "roles"]]; got' in str(caught.value)
+
+
+async def test_a_dot_or_a_url_in_a_key_means_itself() -> None:
+    profile = Profile.GENERIC.replace(roles=[["https://api.test/roles"], ["a.b"]])
+    token = await read(profile, {"https://api.test/roles": ["admin"], "a.b": ["editor"], "a": {"b": ["no"]}})
+    assert token.roles == {"admin", "editor"}
+
+
+@pytest.mark.parametrize(
+    ("claims", "roles"),
+    [
+        ({"realm_access": {"roles": ["a"]}, "groups": ["b"]}, {"a", "b"}),
+        ({"realm_access": {"roles": "a"}}, set()),
+        ({"realm_access": ["roles"]}, set()),
+        ({"realm_access": {"roles": ["a", 7, None, "", ["b"]]}}, {"a"}),
+        ({}, set()),
+    ],
+)
+async def test_roles_are_gathered_from_all_paths_and_are_strings_in_arrays(
+    claims: dict[str, Any], roles: set[str]
+) -> None:
+    profile = Profile.GENERIC.replace(roles=[["realm_access", "roles"], ["groups"]])
+    assert (await read(profile, claims)).roles == roles
+
+
+@pytest.mark.parametrize(
+    ("claims", "scopes"),
+    [
+        ({"scp": "a b", "scope": "c"}, {"a", "b"}),
+        ({"scp": ["a"], "scope": "c"}, {"a"}),
+        ({"scp": [], "scope": "c"}, set()),
+        ({"scope": "c"}, {"c"}),
+        ({}, set()),
+    ],
+)
+async def test_scopes_come_from_the_first_path_that_is_there(claims: dict[str, Any], scopes: set[str]) -> None:
+    assert (await read(Profile.GENERIC.replace(scopes=[["scp"], ["scope"]]), claims)).scopes == scopes
+
+
+@pytest.mark.parametrize("scope", [7, True, {"a": 1}, None])
+async def test_scopes_that_are_neither_text_nor_an_array_refuse_the_token(scope: object) -> None:
+    with pytest.raises(TokenError) as caught:
+        await read(Profile.GENERIC, {"scope": scope})
+    assert caught.value.reason is Reason.CLAIM_MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("claims", "client"),
+    [
+        ({"client_id": "a", "azp": "b"}, "a"),
+        ({"azp": "b"}, "b"),
+        ({"azp": ""}, ""),
+        ({"azp": None}, None),
+        ({}, None),
+    ],
+)
+async def test_the_client_comes_from_the_first_path_that_holds_text(claims: dict[str, Any], client: str | None) -> None:
+    assert (await read(Profile.GENERIC, claims)).client_id == client
+
+
+@pytest.mark.parametrize(
+    ("claim", "client"),
+    [("client_id", 7), ("client_id", ["a"]), ("client_id", "a\r\nb"), ("azp", 7), ("azp", "a\r\nb"), ("azp", "\x00")],
+)
+async def test_a_client_that_an_application_could_not_write_into_a_header_refuses_the_token(
+    claim: str, client: object
+) -> None:
+    # RFC 9068 section 2.2; CWE-93
+    with pytest.raises(TokenError) as caught:
+        await read(Profile.GENERIC, {claim: client})
+    assert caught.value.reason is Reason.CLAIM_MALFORMED
+
+
+@pytest.mark.parametrize("claim", ["sub", "jti", "client_id", "iat"])
+async def test_a_claim_that_a_profile_requires_is_not_there_when_it_is_null(claim: str) -> None:
+    # RFC 9068 section 2.2
+    with pytest.raises(TokenError) as caught:
+        await read(Profile.RFC9068, {"client_id": "app", claim: None})
+    assert caught.value.reason in {Reason.CLAIM_MISSING, Reason.CLAIM_MALFORMED}

@@ -1,0 +1,554 @@
+"""The decision without ASGI: several issuers, the order of refusals, and what they cost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import OctKey
+
+from jwt_asgi import (
+    AccessToken,
+    ConfigurationError,
+    HttpxFetch,
+    JWTASGIError,
+    KeyCaching,
+    KeysUnavailable,
+    Profile,
+    Reason,
+    SharedSecret,
+    Skip,
+    StaticKeys,
+    TokenError,
+    TrustedIssuer,
+    Verifier,
+)
+from jwt_asgi._keys.remote import RemoteKeys
+from jwt_asgi.testing import TestIssuer
+from jwt_asgi.types import FetchResponse
+
+NOW = 1_800_000_000
+METADATA = "https://issuer.test/.well-known/oauth-authorization-server"
+JWKS = "https://issuer.test/jwks.json"
+
+
+@pytest.fixture
+def issuer() -> TestIssuer:
+    """An issuer whose clock stands still."""
+    return TestIssuer(algorithms=["ES256"], clock=lambda: NOW)
+
+
+def verifier_of(*issuers: TestIssuer, **options: Any) -> Verifier:
+    """A verifier that trusts these issuers, at the same time as theirs."""
+    trusted = [TrustedIssuer(**{**issuer.options(), **options}) for issuer in issuers]
+    return Verifier(*trusted, clock=lambda: NOW)
+
+
+async def refusal(verifier: Verifier, token: Any) -> Reason:
+    """Why the token is refused."""
+    with pytest.raises(JWTASGIError) as caught:
+        await verifier.verify(token)
+    return caught.value.reason
+
+
+# What a good token gives
+
+
+@pytest.mark.parametrize("encode", [str, str.encode])
+async def test_a_good_token_is_verified_from_text_and_from_bytes(
+    issuer: TestIssuer, encode: Callable[[str], str | bytes]
+) -> None:
+    token = await verifier_of(issuer).verify(
+        encode(issuer.token(subject="ann", client_id="app", scope="a b", roles=["admin"], claims={"jti": "1"}))
+    )
+    assert isinstance(token, AccessToken)
+    assert token.issuer == "https://issuer.test"
+    assert token.subject == "ann"
+    assert token.client_id == "app"
+    assert token.audience == ("https://api.test",)
+    assert token.scopes == {"a", "b"}
+    assert token.roles == {"admin"}
+    assert token.expires_at == NOW + 300
+    assert token.issued_at == NOW
+    assert token.token_id == "1"
+    assert token.header == {"alg": "ES256", "typ": "at+jwt", "kid": "es256-1"}
+    assert token.claims["sub"] == "ann"
+    assert repr(token) == "AccessToken(issuer='https://issuer.test', subject='ann', expires_at=1800000300)"
+
+
+async def test_the_first_token_fetches_the_metadata_and_the_keys_and_the_next_ones_nothing(issuer: TestIssuer) -> None:
+    verifier = verifier_of(issuer)
+    assert issuer.fetched == []
+    for _ in range(3):
+        await verifier.verify(issuer.token())
+    assert issuer.fetched == [METADATA, JWKS]
+
+
+async def test_a_jwks_uri_spares_the_metadata(issuer: TestIssuer) -> None:
+    await verifier_of(issuer, jwks_uri=JWKS).verify(issuer.token())
+    assert issuer.fetched == [JWKS]
+
+
+async def test_given_keys_are_used_and_nothing_is_fetched(issuer: TestIssuer) -> None:
+    verifier = verifier_of(issuer, keys=StaticKeys(issuer.jwks()), fetch=None)
+    assert (await verifier.verify(issuer.token())).subject == "user-1"
+    stranger = TestIssuer(algorithms=["ES256"], clock=lambda: NOW)
+    assert await refusal(verifier, stranger.token(header={"kid": "another"})) is Reason.KEY_UNKNOWN
+    assert await refusal(verifier, stranger.token()) is Reason.SIGNATURE_INVALID
+    assert issuer.fetched == []
+
+
+async def test_the_profile_says_where_scopes_roles_and_the_client_are(issuer: TestIssuer) -> None:
+    profile = Profile.GENERIC.replace(scopes=[["scp"]], roles=[["realm_access", "roles"]], client=[["appid"]])
+    claims = {"scp": ["a"], "scope": "b", "realm_access": {"roles": ["admin"]}, "roles": ["none"], "appid": "web"}
+    token = await verifier_of(issuer, profile=profile).verify(issuer.token(claims=claims))
+    assert token.scopes == {"a"}
+    assert token.roles == {"admin"}
+    assert token.client_id == "web"
+
+
+# Several issuers
+
+
+async def test_each_of_several_issuers_has_its_own_keys() -> None:
+    first = TestIssuer("https://first.test", algorithms=["ES256"], clock=lambda: NOW)
+    second = TestIssuer("https://second.test", algorithms=["ES256"], clock=lambda: NOW)
+    verifier = verifier_of(first, second)
+    assert (await verifier.verify(first.token())).issuer == "https://first.test"
+    assert second.fetched == []
+    assert (await verifier.verify(second.token())).issuer == "https://second.test"
+
+
+async def test_a_key_of_one_issuer_never_verifies_a_token_of_another() -> None:
+    # RFC 8725 section 3.8; both keys have the same kid
+    first = TestIssuer("https://first.test", algorithms=["ES256"], clock=lambda: NOW)
+    second = TestIssuer("https://second.test", algorithms=["ES256"], clock=lambda: NOW)
+    assert first.jwks()["keys"][0]["kid"] == second.jwks()["keys"][0]["kid"]
+    verifier = verifier_of(first, second)
+    assert await refusal(verifier, first.token(claims={"iss": "https://second.test"})) is Reason.SIGNATURE_INVALID
+
+
+async def test_audience_algorithms_and_profile_are_those_of_the_tokens_own_issuer() -> None:
+    first = TestIssuer("https://first.test", audience="one", algorithms=["ES256", "Ed25519"], clock=lambda: NOW)
+    second = TestIssuer("https://second.test", audience="two", algorithms=["Ed25519", "ES256"], clock=lambda: NOW)
+    verifier = Verifier(
+        TrustedIssuer(issuer=first.issuer, audience="one", algorithms=["ES256"], fetch=first.fetch),
+        TrustedIssuer(
+            issuer=second.issuer,
+            audience="two",
+            algorithms=["Ed25519"],
+            fetch=second.fetch,
+            profile=Profile.RFC9068,
+        ),
+        clock=lambda: NOW,
+    )
+    assert (await verifier.verify(first.token(without=["jti"]))).audience == ("one",)
+    assert (await verifier.verify(second.token())).audience == ("two",)
+    assert await refusal(verifier, first.token(audience="two")) is Reason.AUDIENCE_MISMATCH
+    assert await refusal(verifier, first.token(algorithm="Ed25519")) is Reason.ALGORITHM_NOT_ALLOWED
+    assert await refusal(verifier, second.token(algorithm="ES256")) is Reason.ALGORITHM_NOT_ALLOWED
+    assert await refusal(verifier, second.token(without=["jti"])) is Reason.CLAIM_MISSING
+
+
+async def test_an_outage_of_one_issuer_does_not_touch_another(issuer: TestIssuer) -> None:
+    async def fetch(url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
+        raise OSError
+
+    lost = TestIssuer("https://lost.test", algorithms=["ES256"], clock=lambda: NOW)
+    options: dict[str, Any] = {**lost.options(), "fetch": fetch}
+    verifier = Verifier(TrustedIssuer(**options), TrustedIssuer(**issuer.options()), clock=lambda: NOW)
+    with pytest.raises(KeysUnavailable) as caught:
+        await verifier.verify(lost.token())
+    assert caught.value.issuer == "https://lost.test"
+    assert (await verifier.verify(issuer.token())).subject == "user-1"
+
+
+# Options
+
+
+@pytest.mark.parametrize("issuers", [(), ("https://issuer.test",), (None,)])
+def test_a_verifier_needs_a_trusted_issuer(issuers: tuple[Any, ...]) -> None:
+    with pytest.raises(ConfigurationError, match=r"expected one TrustedIssuer\(...\) or more") as caught:
+        Verifier(*issuers)
+    assert caught.value.option == "Verifier"
+
+
+def test_an_issuer_is_given_once(issuer: TestIssuer) -> None:
+    trusted = TrustedIssuer(**issuer.options())
+    with pytest.raises(ConfigurationError, match="expected each issuer once; put its audiences into one"):
+        Verifier(trusted, TrustedIssuer(**issuer.options()))
+
+
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [
+        ({"issuer": "http://issuer.test"}, "issuer"),
+        ({"issuer": "issuer.test"}, "issuer"),
+        ({"issuer": "https://user:pass@issuer.test"}, "issuer"),
+        ({"issuer": "https://issuer.test#x"}, "issuer"),
+        ({"jwks_uri": "http://issuer.test/jwks"}, "jwks_uri"),
+        ({"jwks_uri": ""}, "jwks_uri"),
+        ({"audience": []}, "audience"),
+        ({"audience": ["a", ""]}, "audience"),
+        ({"audience": 7}, "audience"),
+        ({"audience": b"a"}, "audience"),
+        ({"algorithms": []}, "algorithms"),
+        ({"algorithms": "ES256"}, "algorithms"),
+        ({"algorithms": ["ES256", "none"]}, "algorithms"),
+        ({"algorithms": ["HS256"]}, "algorithms"),
+        ({"algorithms": None}, "algorithms"),
+        ({"profile": None}, "profile"),
+        ({"leeway": 300.5}, "leeway"),
+        ({"leeway": float("nan")}, "leeway"),
+        ({"max_age": -1}, "max_age"),
+        ({"max_lifetime": "300"}, "max_lifetime"),
+        ({"key_caching": 600}, "key_caching"),
+        ({"fetch": "https://proxy.test"}, "fetch"),
+        ({"keys": {"keys": []}}, "keys"),
+    ],
+)
+def test_a_wrong_option_of_an_issuer_stops_the_start(issuer: TestIssuer, options: dict[str, Any], option: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        TrustedIssuer(**{**issuer.options(), **options})
+    assert caught.value.option == option
+
+
+@pytest.mark.parametrize(
+    "beside", [{"jwks_uri": JWKS}, {"fetch": TestIssuer(algorithms=["ES256"]).fetch}, {"key_caching": KeyCaching()}]
+)
+def test_given_keys_leave_nothing_to_fetch(issuer: TestIssuer, beside: dict[str, Any]) -> None:
+    options: dict[str, Any] = {"fetch": None, "keys": StaticKeys(issuer.jwks()), **beside}
+    with pytest.raises(ConfigurationError, match="expected no jwks_uri, fetch or key_caching beside keys"):
+        TrustedIssuer(**{**issuer.options(), **options})
+
+
+def test_issuer_audience_and_algorithms_are_required() -> None:
+    make: Callable[..., TrustedIssuer] = TrustedIssuer
+    with pytest.raises(TypeError, match="'audience' and 'algorithms'"):
+        make(issuer="https://issuer.test")
+
+
+def test_without_a_fetch_the_http_client_is_the_packages_own() -> None:
+    trusted = TrustedIssuer(issuer="https://issuer.test", audience="a", algorithms=["ES256"])
+    assert isinstance(trusted.keys, RemoteKeys)
+    assert isinstance(trusted.keys._fetch, HttpxFetch)
+
+
+@pytest.mark.parametrize("audience", ["https://api.test", ["https://api.test", "other"], ("other", "https://api.test")])
+async def test_the_audience_is_one_name_or_several(issuer: TestIssuer, audience: Any) -> None:
+    assert await verifier_of(issuer, audience=audience).verify(issuer.token())
+
+
+async def test_only_the_constant_leaves_the_audience_out(issuer: TestIssuer) -> None:
+    verifier = verifier_of(issuer, audience=Skip.AUDIENCE_CHECK)
+    assert (await verifier.verify(issuer.token(audience="anyone"))).audience == ("anyone",)
+    assert (await verifier.verify(issuer.token(without=["aud"]))).audience == ()
+    assert await refusal(verifier, issuer.token(claims={"aud": 7})) is Reason.CLAIM_MALFORMED
+
+
+# The order of refusals, and what they fetch
+
+FREE = [
+    Reason.TOKEN_TOO_LARGE,
+    Reason.TOKEN_MALFORMED,
+    Reason.TOKEN_ENCRYPTED,
+    Reason.HEADER_MALFORMED,
+    Reason.HEADER_CRITICAL,
+    Reason.ALGORITHM_NOT_ALLOWED,
+    Reason.TYPE_NOT_ACCEPTED,
+    Reason.ISSUER_UNTRUSTED,
+    Reason.CLAIM_MISSING,
+    Reason.CLAIM_MALFORMED,
+    Reason.AUDIENCE_MISMATCH,
+    Reason.BINDING_UNSUPPORTED,
+    Reason.TOKEN_NOT_YET_VALID,
+    Reason.TOKEN_ISSUED_IN_FUTURE,
+    Reason.TOKEN_EXPIRED,
+]
+
+
+@pytest.mark.parametrize("reason", FREE, ids=lambda reason: reason.value)
+async def test_what_can_be_refused_without_a_key_makes_nobody_fetch_one(issuer: TestIssuer, reason: Reason) -> None:
+    assert await refusal(verifier_of(issuer), issuer.bad_token(reason)) is reason
+    assert issuer.fetched == []
+
+
+@pytest.mark.parametrize("reason", [Reason.SIGNATURE_INVALID, Reason.KEY_UNKNOWN], ids=lambda reason: reason.value)
+async def test_what_needs_the_keys_fetches_them_once(issuer: TestIssuer, reason: Reason) -> None:
+    verifier = verifier_of(issuer)
+    assert await refusal(verifier, issuer.bad_token(reason)) is reason
+    assert await refusal(verifier, issuer.bad_token(reason)) is reason
+    assert issuer.fetched == [METADATA, JWKS]
+
+
+@pytest.mark.parametrize(
+    "reason", [*FREE, Reason.SIGNATURE_INVALID, Reason.KEY_UNKNOWN], ids=lambda reason: reason.value
+)
+async def test_every_reason_is_the_same_with_the_keys_at_hand(issuer: TestIssuer, reason: Reason) -> None:
+    verifier = verifier_of(issuer)
+    await verifier.verify(issuer.token())
+    assert await refusal(verifier, issuer.bad_token(reason)) is reason
+
+
+async def test_many_unknown_kids_cost_a_warm_verifier_two_fetches(issuer: TestIssuer) -> None:
+    verifier = verifier_of(issuer, jwks_uri=JWKS)
+    await verifier.verify(issuer.token())
+    for number in range(50):
+        assert await refusal(verifier, issuer.token(header={"kid": f"made-up-{number}"})) is Reason.KEY_UNKNOWN
+    assert issuer.fetched == [JWKS] * 3
+
+
+@pytest.mark.parametrize("warm", [True, False])
+async def test_the_signature_of_an_expired_token_is_judged_before_its_expiry_is_told(
+    issuer: TestIssuer, warm: bool
+) -> None:
+    # "expired" would tell a forger that the rest was right; without the keys, a fetch for it would be worse
+    verifier = verifier_of(issuer)
+    if warm:
+        await verifier.verify(issuer.token())
+    expired = issuer.token(expires_in=-3600)
+    forged = expired.rpartition(".")[0] + "." + issuer.token().rpartition(".")[2]
+    assert await refusal(verifier, forged) is (Reason.SIGNATURE_INVALID if warm else Reason.TOKEN_EXPIRED)
+    assert await refusal(verifier, expired) is Reason.TOKEN_EXPIRED
+
+
+async def test_a_forged_and_expired_token_with_a_known_kid_is_told_nothing_but_its_signature(
+    issuer: TestIssuer,
+) -> None:
+    verifier = verifier_of(issuer, keys=StaticKeys(issuer.jwks()), fetch=None)
+    stranger = TestIssuer(algorithms=["ES256"], clock=lambda: NOW)
+    assert await refusal(verifier, stranger.token(expires_in=-3600)) is Reason.SIGNATURE_INVALID
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({"header": {"crit": ["x"], "alg": "none"}}, Reason.HEADER_CRITICAL),
+        ({"header": {"alg": "none"}, "claims": {"iss": "https://evil.test"}}, Reason.ISSUER_UNTRUSTED),
+        ({"header": {"alg": "none", "typ": "logout+jwt"}, "expires_in": -9999}, Reason.ALGORITHM_NOT_ALLOWED),
+        ({"header": {"typ": "logout+jwt"}, "expires_in": -9999}, Reason.TYPE_NOT_ACCEPTED),
+        ({"audience": "x", "claims": {"cnf": {}}, "expires_in": -9999}, Reason.AUDIENCE_MISMATCH),
+        ({"claims": {"cnf": {}, "token_use": "id"}, "expires_in": -9999}, Reason.BINDING_UNSUPPORTED),
+        ({"claims": {"token_use": "id", "sub": 7}, "expires_in": -9999}, Reason.TYPE_NOT_ACCEPTED),
+        ({"claims": {"sub": 7}, "expires_in": -9999}, Reason.CLAIM_MALFORMED),
+        ({"claims": {"nbf": NOW + 999, "exp": NOW - 999}}, Reason.TOKEN_NOT_YET_VALID),
+    ],
+)
+async def test_of_several_faults_the_weightier_is_the_reason(
+    issuer: TestIssuer, first: dict[str, Any], then: Reason
+) -> None:
+    assert await refusal(verifier_of(issuer), issuer.token(**first)) is then
+
+
+async def test_all_failed_claims_are_listed_with_what_was_expected_and_found(issuer: TestIssuer) -> None:
+    token = issuer.token(audience="https://other.test", expires_in=-3600, claims={"nbf": NOW + 3600})
+    with pytest.raises(TokenError) as caught:
+        await verifier_of(issuer).verify(token)
+    assert [(failure.claim, failure.reason, failure.actual) for failure in caught.value.failures] == [
+        ("aud", Reason.AUDIENCE_MISMATCH, "https://other.test"),
+        ("nbf", Reason.TOKEN_NOT_YET_VALID, NOW + 3600),
+        ("exp", Reason.TOKEN_EXPIRED, NOW - 3600),
+    ]
+    assert "https://other.test" not in str(caught.value)
+    assert str(NOW - 3600) not in str(caught.value)
+
+
+# Whatever is given for a token
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        (None, Reason.TOKEN_MALFORMED),
+        (7, Reason.TOKEN_MALFORMED),
+        (1.5, Reason.TOKEN_MALFORMED),
+        ({}, Reason.TOKEN_MALFORMED),
+        ([], Reason.TOKEN_MALFORMED),
+        (bytearray(b"a.b.c"), Reason.TOKEN_MALFORMED),
+        (memoryview(b"a.b.c"), Reason.TOKEN_MALFORMED),
+        ("", Reason.TOKEN_MALFORMED),
+        (b"", Reason.TOKEN_MALFORMED),
+        ("..", Reason.TOKEN_MALFORMED),
+        ("a.b.c", Reason.TOKEN_MALFORMED),
+        (b"\xff.\xff.\xff", Reason.TOKEN_MALFORMED),
+        ("ä.ö.ü", Reason.TOKEN_MALFORMED),
+        ("\ud800.a.b", Reason.TOKEN_MALFORMED),
+        ("a.b.c.d.e", Reason.TOKEN_ENCRYPTED),
+        ("a" * 16_385, Reason.TOKEN_TOO_LARGE),
+        (b"a" * 16_385, Reason.TOKEN_TOO_LARGE),
+        ("a" * 16_384, Reason.TOKEN_MALFORMED),
+    ],
+)
+async def test_whatever_is_no_token_is_refused_as_one(issuer: TestIssuer, token: Any, reason: Reason) -> None:
+    assert await refusal(verifier_of(issuer), token) is reason
+    assert issuer.fetched == []
+
+
+@pytest.mark.parametrize("change", ["Bearer {}", "{} ", " {}", "{}\n", "{}=", "{}.", "{}.x"])
+async def test_a_good_token_with_anything_around_it_is_refused(issuer: TestIssuer, change: str) -> None:
+    assert await refusal(verifier_of(issuer), change.format(issuer.token())) is Reason.TOKEN_MALFORMED
+
+
+async def test_one_changed_character_of_a_good_token_is_refused_wherever_it_is(issuer: TestIssuer) -> None:
+    verifier, token = verifier_of(issuer), issuer.token()
+    await verifier.verify(token)
+    for place in range(0, len(token), 7):
+        changed = token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
+        with pytest.raises(TokenError):
+            await verifier.verify(changed)
+
+
+# Lifetimes and the clock
+
+
+@pytest.mark.parametrize(
+    ("option", "claims", "reason"),
+    [
+        ({"max_age": 600}, {"iat": NOW - 630}, None),
+        ({"max_age": 600}, {"iat": NOW - 631}, Reason.TOKEN_TOO_OLD),
+        ({"max_age": 0, "leeway": 0}, {"iat": NOW}, None),
+        ({"max_age": 0, "leeway": 0}, {"iat": NOW - 1}, Reason.TOKEN_TOO_OLD),
+        ({"max_lifetime": 600}, {"iat": NOW, "exp": NOW + 600}, None),
+        ({"max_lifetime": 600}, {"iat": NOW, "exp": NOW + 601}, Reason.LIFETIME_TOO_LONG),
+        ({"leeway": 0}, {"exp": NOW + 1}, None),
+        ({"leeway": 0}, {"exp": NOW}, Reason.TOKEN_EXPIRED),
+        ({"leeway": 300}, {"exp": NOW - 299}, None),
+        ({"leeway": 300}, {"exp": NOW - 300}, Reason.TOKEN_EXPIRED),
+        ({"leeway": 0.5}, {"exp": NOW - 0.25}, None),
+    ],
+)
+async def test_lifetimes_and_leeway_hold_to_the_second(
+    issuer: TestIssuer, option: dict[str, Any], claims: dict[str, Any], reason: Reason | None
+) -> None:
+    verifier, token = verifier_of(issuer, **option), issuer.token(claims=claims)
+    if reason is None:
+        assert (await verifier.verify(token)).claims["exp"] is not None
+    else:
+        assert await refusal(verifier, token) is reason
+
+
+@pytest.mark.parametrize("option", [{"max_age": 600}, {"max_lifetime": 600}])
+async def test_a_bound_on_the_age_or_the_lifetime_asks_for_iat(issuer: TestIssuer, option: dict[str, Any]) -> None:
+    token = issuer.token(without=["iat"])
+    assert await refusal(verifier_of(issuer, **option), token) is Reason.CLAIM_MISSING
+    assert (await verifier_of(issuer).verify(token)).issued_at is None
+
+
+async def test_the_verifiers_clock_decides_and_is_asked_each_time(issuer: TestIssuer) -> None:
+    now = float(NOW)
+    verifier, token = Verifier(TrustedIssuer(**issuer.options()), clock=lambda: now), issuer.token(expires_in=300)
+    assert await verifier.verify(token)
+    now = NOW + 329.9
+    assert await verifier.verify(token)
+    now = NOW + 330.0
+    assert await refusal(verifier, token) is Reason.TOKEN_EXPIRED
+    now = NOW - 31.0
+    assert await refusal(verifier, token) is Reason.TOKEN_ISSUED_IN_FUTURE
+
+
+async def test_the_clock_is_the_machines_by_default() -> None:
+    issuer = TestIssuer(algorithms=["ES256"])
+    verifier = Verifier(TrustedIssuer(**issuer.options()))
+    token = await verifier.verify(issuer.token())
+    assert token.issued_at is not None
+    assert abs(token.issued_at - time.time()) < 60
+    assert await refusal(verifier, issuer.token(expires_in=-3600)) is Reason.TOKEN_EXPIRED
+
+
+# A shared secret
+
+SECRET = "0123456789abcdef" * 4
+
+
+def shared(secret: str | bytes = SECRET, *algorithms: str) -> Verifier:
+    trusted = TrustedIssuer(
+        issuer="my-service", audience="my-api", algorithms=algorithms or ["HS256"], keys=SharedSecret(secret)
+    )
+    return Verifier(trusted, clock=lambda: NOW)
+
+
+def signed(secret: str | bytes = SECRET, *, kid: str | None = None, **changes: Any) -> str:
+    """A token of the service, made by the JOSE library and not by the test kit."""
+    header = {"alg": "HS256", **({} if kid is None else {"kid": kid})}
+    claims = {"iss": "my-service", "aud": "my-api", "sub": "ann", "exp": NOW + 60}
+    algorithm = changes.pop("alg", "HS256")
+    return jwt.encode(
+        {**header, "alg": algorithm}, claims | changes, OctKey.import_key(secret), algorithms=["HS256", "HS512"]
+    )
+
+
+@pytest.mark.parametrize("secret", [SECRET, SECRET.encode(), "ä" * 16])
+async def test_a_service_that_signs_with_a_shared_secret_verifies_its_own_tokens(secret: str | bytes) -> None:
+    key = secret.encode() if isinstance(secret, str) else secret
+    assert (await shared(secret).verify(signed(key))).subject == "ann"
+
+
+@pytest.mark.parametrize("kid", [None, "1", "whatever"])
+async def test_a_shared_secret_verifies_whatever_kid_the_token_names(kid: str | None) -> None:
+    assert (await shared().verify(signed(kid=kid))).subject == "ann"
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        (signed("another secret, of 32 bytes or more"), Reason.SIGNATURE_INVALID),
+        (signed(alg="HS512"), Reason.ALGORITHM_NOT_ALLOWED),
+        (signed(exp=NOW - 60), Reason.TOKEN_EXPIRED),
+        (signed(iss="another-service"), Reason.ISSUER_UNTRUSTED),
+        (signed(aud="another-api"), Reason.AUDIENCE_MISMATCH),
+        (signed().rpartition(".")[0] + ".", Reason.SIGNATURE_INVALID),
+    ],
+)
+async def test_a_token_that_the_shared_secret_did_not_sign_for_this_is_refused(token: str, reason: Reason) -> None:
+    assert await refusal(shared(), token) is reason
+
+
+def test_a_shared_secret_goes_with_hmac_alone_and_must_be_as_long_as_the_hash() -> None:
+    with pytest.raises(ConfigurationError, match="'ES256' cannot be allowed here: a SharedSecret verifies HMAC alone"):
+        shared(SECRET, "ES256")
+    with pytest.raises(ConfigurationError, match="SharedSecret has 31 bytes; HS256 needs at least 32"):
+        shared("x" * 31)
+    with pytest.raises(ConfigurationError, match="SharedSecret has 63 bytes; HS256, HS512 needs at least 64"):
+        shared("x" * 63, "HS512", "HS256")
+
+
+# Closing
+
+
+async def test_a_verifier_can_be_used_again_after_it_was_closed(issuer: TestIssuer) -> None:
+    async with verifier_of(issuer) as verifier:
+        assert await verifier.verify(issuer.token())
+    assert await verifier.verify(issuer.token())
+    assert issuer.fetched == [METADATA, JWKS]
+
+
+async def test_closing_gives_up_the_fetches_of_every_issuer() -> None:
+    ended: list[str] = []
+    began = asyncio.Semaphore(0)
+
+    async def fetch(url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
+        began.release()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(url)
+        raise AssertionError
+
+    issuers = [TestIssuer(f"https://{name}.test", algorithms=["ES256"], clock=lambda: NOW) for name in ("a", "b")]
+    verifier = verifier_of(*issuers, fetch=fetch)
+    waiting = [asyncio.ensure_future(verifier.verify(issuer.token())) for issuer in issuers]
+    await began.acquire()
+    await began.acquire()
+    for request in waiting:
+        request.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert ended == []
+    await verifier.aclose()
+    assert sorted(ended) == [
+        "https://a.test/.well-known/oauth-authorization-server",
+        "https://b.test/.well-known/oauth-authorization-server",
+    ]
