@@ -24,6 +24,7 @@ from jwt_asgi.instrumentation import Outcome
 from jwt_asgi.testing import TestIssuer
 from jwt_asgi.types import ASGIScope, FetchResponse, Receive, Send
 from tests.asgi import Headers, http, websocket
+from tests.reasons import FAULTS_OF_A_TOKEN
 
 ISSUER = TestIssuer(algorithms=["ES256"])
 both_kinds = pytest.mark.parametrize("kind", ["http", "websocket"])
@@ -358,25 +359,7 @@ async def test_an_outage_is_logged_as_such(caplog: pytest.LogCaptureFixture) -> 
 
 @pytest.mark.parametrize(
     "reason",
-    [
-        Reason.TOKEN_TOO_LARGE,
-        Reason.TOKEN_MALFORMED,
-        Reason.TOKEN_ENCRYPTED,
-        Reason.HEADER_MALFORMED,
-        Reason.HEADER_CRITICAL,
-        Reason.ALGORITHM_NOT_ALLOWED,
-        Reason.TYPE_NOT_ACCEPTED,
-        Reason.ISSUER_UNTRUSTED,
-        Reason.KEY_UNKNOWN,
-        Reason.SIGNATURE_INVALID,
-        Reason.CLAIM_MISSING,
-        Reason.CLAIM_MALFORMED,
-        Reason.AUDIENCE_MISMATCH,
-        Reason.BINDING_UNSUPPORTED,
-        Reason.TOKEN_NOT_YET_VALID,
-        Reason.TOKEN_ISSUED_IN_FUTURE,
-        Reason.TOKEN_EXPIRED,
-    ],
+    FAULTS_OF_A_TOKEN,
     ids=lambda reason: reason.value,
 )
 async def test_no_log_line_holds_anything_of_a_token(reason: Reason, caplog: pytest.LogCaptureFixture) -> None:

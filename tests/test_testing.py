@@ -27,6 +27,7 @@ from jwt_asgi import (
 from jwt_asgi.testing import TestIssuer
 from jwt_asgi.types import ASGIScope, FetchResponse, Message, Receive, Send
 from tests.asgi import http
+from tests.reasons import FAULTS_OF_A_TOKEN
 
 NOW = 1_800_000_000
 ALGORITHMS = [
@@ -44,25 +45,7 @@ ALGORITHMS = [
     "Ed448",
     "EdDSA",
 ]
-SUPPORTED = {
-    Reason.TOKEN_TOO_LARGE,
-    Reason.TOKEN_MALFORMED,
-    Reason.TOKEN_ENCRYPTED,
-    Reason.HEADER_MALFORMED,
-    Reason.HEADER_CRITICAL,
-    Reason.ALGORITHM_NOT_ALLOWED,
-    Reason.TYPE_NOT_ACCEPTED,
-    Reason.ISSUER_UNTRUSTED,
-    Reason.KEY_UNKNOWN,
-    Reason.SIGNATURE_INVALID,
-    Reason.CLAIM_MISSING,
-    Reason.CLAIM_MALFORMED,
-    Reason.AUDIENCE_MISMATCH,
-    Reason.BINDING_UNSUPPORTED,
-    Reason.TOKEN_NOT_YET_VALID,
-    Reason.TOKEN_ISSUED_IN_FUTURE,
-    Reason.TOKEN_EXPIRED,
-}
+SUPPORTED = FAULTS_OF_A_TOKEN
 IN_ORDER = [reason for reason in Reason if reason in SUPPORTED]
 
 
