@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jwt_asgi._core.claims import claim_at
 from jwt_asgi._core.signature import Verified
@@ -82,13 +82,15 @@ class AccessToken:
         """`jti`, or None."""
         return self._claims.get("jti")
 
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        """Refuse: a token does not change."""
-        raise AttributeError(f"an AccessToken is read-only; {name} cannot be set")
+    if not TYPE_CHECKING:  # a type checker refuses it by itself, unless it sees these
 
-    def __delattr__(self, name: str) -> NoReturn:
-        """Refuse, likewise."""
-        raise AttributeError(f"an AccessToken is read-only; {name} cannot be deleted")
+        def __setattr__(self, name: str, value: object) -> NoReturn:
+            """Refuse: a token does not change."""
+            raise AttributeError(f"an AccessToken is read-only; {name} cannot be set")
+
+        def __delattr__(self, name: str) -> NoReturn:
+            """Refuse, likewise."""
+            raise AttributeError(f"an AccessToken is read-only; {name} cannot be deleted")
 
     def __repr__(self) -> str:
         """Show no token text and no claim beyond these three."""
@@ -133,7 +135,7 @@ class _ReadOnlyDict(dict[str, Any]):
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise TypeError("the claims of a verified token are read-only; copy them with dict(...)")
 
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+    __init__ = __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         """Copy and pickle as a plain dict."""
@@ -141,7 +143,9 @@ class _ReadOnlyDict(dict[str, Any]):
 
 
 def _read_only_dict(value: dict[str, Any]) -> Mapping[str, Any]:
-    return _ReadOnlyDict({key: _read_only(member) for key, member in value.items()})
+    frozen: dict[str, Any] = _ReadOnlyDict.__new__(_ReadOnlyDict)
+    dict.update(frozen, {key: _read_only(member) for key, member in value.items()})
+    return frozen
 
 
 def _read_only(value: Any) -> Any:  # noqa: ANN401 - any JSON

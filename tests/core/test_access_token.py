@@ -169,7 +169,7 @@ def test_no_field_can_be_changed(field: str) -> None:
 
 def test_no_field_can_be_added() -> None:
     with pytest.raises((AttributeError, TypeError)):
-        read().extra = 1
+        read().extra = 1  # type: ignore[attr-defined]
 
 
 MUTATIONS: list[Callable[[Any], object]] = [
@@ -282,3 +282,10 @@ def test_the_repr_shows_issuer_subject_and_expiry_alone() -> None:
     expected = "AccessToken(issuer='https://issuer.test', subject='user-1', expires_at=1700000290.0)"
     assert repr(token) == expected
     assert str(token) == expected
+
+
+def test_claims_cannot_be_filled_a_second_time() -> None:
+    claims: Any = read().claims
+    with pytest.raises(TypeError, match="read-only"):
+        claims.__init__({"sub": "root"})
+    assert claims["sub"] == "user-1"
