@@ -82,7 +82,7 @@ class AccessToken:
         """`jti`, or None."""
         return self._claims.get("jti")
 
-    if not TYPE_CHECKING:  # a type checker refuses it by itself, unless it sees these
+    if not TYPE_CHECKING:  # pragma: no branch - a type checker refuses it by itself, unless it sees these
 
         def __setattr__(self, name: str, value: object) -> NoReturn:
             """Refuse: a token does not change."""

@@ -8,7 +8,6 @@ base64url with unused bits (RFC 7515 sections 2 and 4, RFC 7519 section 4, RFC 8
 from __future__ import annotations
 
 import json
-import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from functools import lru_cache
@@ -38,8 +37,7 @@ _PADDING = (b"", b"", b"==", b"=")
 # The last characters whose unused bits are zero: other ones would let one signature have several spellings
 _CANONICAL_ENDS = (None, None, b"AQgw", b"AEIMQUYcgkosw048")
 
-# Possessive, and the closing quote is optional: otherwise an unterminated string takes quadratic time
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_NESTED = frozenset({dict, list})
 
 
 class Untrusted(NamedTuple):
@@ -73,15 +71,8 @@ def parse_token(token: str | bytes) -> Untrusted:
     header_segment, _, payload_segment = signing_input.partition(b".")
     read = _known_header if len(header_segment) <= _KNOWN_HEADER_BYTES else _read_header
     header, alg, kid, typ = read(header_segment)
-    return Untrusted(
-        header=header,
-        claims=_object(payload_segment, "payload"),
-        alg=alg,
-        kid=kid,
-        typ=typ,
-        signing_input=signing_input,
-        signature=decode_segment(signature, "signature"),
-    )
+    claims = _object(payload_segment, "payload")
+    return Untrusted(header, claims, alg, kid, typ, signing_input, decode_segment(signature, "signature"))
 
 
 def decode_segment(segment: bytes, name: str) -> bytes:
@@ -108,17 +99,16 @@ def strict_json_object(raw: bytes, *, whole_text: bool = True) -> dict[str, Any]
     """
     try:
         text = raw.decode("utf-8")
-        if text.count("{") + text.count("[") > MAX_DEPTH:
-            _check_depth(text)
         text = text.strip(" \t\n\r")
         value, end = _DECODER.raw_decode(text)
+        if type(value) is not dict or end != len(text) or _is_deeper(value, MAX_DEPTH):
+            raise ValueError("not an object, or not it alone, or nested too deep")
         if whole_text and "\\u" in text:
             # A lone surrogate (RFC 8259 section 8.2) cannot be written out again, so it would fail in the application
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError:
+        # CPython's parser bounds its own depth
         raise ValueError("nested too deep") from None
-    if type(value) is not dict or end != len(text):
-        raise ValueError("not an object, or not it alone")
     return value
 
 
@@ -167,15 +157,10 @@ def _read_header(segment: bytes) -> tuple[dict[str, Any], str, str | None, str |
 _known_header = lru_cache(_KNOWN_HEADERS)(_read_header)
 
 
-def _check_depth(text: str) -> None:
-    depth = 0
-    for character in _STRING.sub("", text):
-        if character in "{[":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise ValueError("nested too deep")
-        elif character in "}]":
-            depth -= 1
+def _is_deeper(value: Any, levels: int) -> bool:  # noqa: ANN401 - a JSON object or array
+    members = value.values() if type(value) is dict else value
+    nested = [member for member in members if type(member) in _NESTED]
+    return bool(nested) and (levels == 1 or any(_is_deeper(member, levels - 1) for member in nested))
 
 
 def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class SteadyClock:
     def __call__(self) -> float:
         """Return the seconds since the start."""
         (then, old_monotonic, old_wall), monotonic, wall = self._last, time.monotonic(), time.time()
-        now = then + max(monotonic - old_monotonic, wall - old_wall, 0.0)
+        now = then + max(monotonic - old_monotonic, wall - old_wall)
         self._last = now, monotonic, wall
         return now
 
