@@ -141,16 +141,18 @@ class RemoteKeys:
         self._bucket = Bucket(filled_at=self._clock())
         self._misses: LRUCache[tuple[str | None, str], tuple[int, float]] = LRUCache(MAX_REMEMBERED_MISSES)
         self._waiters = 0
-        self._failures = 0
-        self._retry_at = 0.0
+        self._failures, self._retry_at = 0, 0.0
         self._error: KeysUnavailable | None = None
 
     def lookup(self, kid: str | None, alg: str) -> Sequence[VerifyKey] | None:
-        """Return the keys that fit if the set is fresh and has them, else None: then `find` decides."""
+        """Return the keys that fit if nothing is to be waited for, else None: then `find` decides."""
         snapshot = self._snapshot
-        if snapshot is None or state_of(snapshot.times, self._clock()) is not State.FRESH:
+        if snapshot is None or (keys := snapshot.keys.lookup(kid, alg)) is None:
             return None
-        return snapshot.keys.lookup(kid, alg)
+        state = state_of(snapshot.times, self._clock())
+        if state is State.AGEING:
+            self._consider(kid, alg, waited=False)  # sees to the refresh beside it
+        return keys if state in {State.FRESH, State.AGEING} else None
 
     async def find(self, kid: str | None, alg: str) -> Sequence[VerifyKey]:
         """Return the keys that fit, fetching the set if the table says so.

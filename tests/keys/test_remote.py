@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from jwt_asgi import FetchResponse, KeyCaching, Reason, TokenError
+from jwt_asgi._core.freshness import State, state_of
 from jwt_asgi._keys import remote
 from jwt_asgi._keys.discovery import metadata_urls
 from jwt_asgi._keys.fetch import MAX_BODY_BYTES, FetchError, NoAnswerError
@@ -124,13 +125,25 @@ async def test_while_backing_off_each_state_answers_at_once_and_asks_nobody(
     assert rig.calls == before
 
 
-@pytest.mark.parametrize(("age", "fresh"), [(0.0, True), (479.9, True), (AGEING, False), (STALE, False)])
-async def test_a_known_key_is_at_hand_without_waiting_while_the_set_is_fresh(age: float, *, fresh: bool) -> None:
+def is_fresh(keys: RemoteKeys) -> bool:
+    """Whether nothing is to be fetched yet."""
+    assert keys._snapshot is not None
+    return state_of(keys._snapshot.times, keys._clock()) is State.FRESH
+
+
+@pytest.mark.parametrize(
+    ("age", "at_hand", "calls"), [(0.0, True, 1), (479.9, True, 1), (AGEING, True, 2), (STALE, False, 1)]
+)
+async def test_a_known_key_is_at_hand_until_the_set_is_stale_and_an_ageing_set_is_refreshed_beside_it(
+    age: float, *, at_hand: bool, calls: int
+) -> None:
     rig = await started()
     rig.clock.now += age
-    assert (rig.keys.lookup("a", ALG) is not None) is fresh
     assert rig.keys.lookup("b", ALG) is None
     assert rig.calls == 1
+    assert (rig.keys.lookup("a", ALG) is not None) is at_hand
+    await rig.settle(calls)
+    assert rig.calls == calls
 
 
 async def test_nothing_is_fetched_before_the_first_token() -> None:
@@ -274,7 +287,7 @@ async def test_a_failure_never_replaces_a_good_set(reply: Reply, reason: Reason,
     for _ in range(5):
         assert (await rig.keys.find("a", ALG))[0] is before[0]
         await rig.settle(2)
-        assert rig.keys.lookup("a", ALG) is None, "nor does it make the set any fresher"
+        assert not is_fresh(rig.keys), "nor does it make the set any fresher"
         rig.clock.now += 30
 
 
@@ -687,13 +700,13 @@ async def test_validators_are_sent_to_the_url_that_they_came_from_alone() -> Non
 
 
 def fresh_for(rig: Rig) -> float:
-    """For how many seconds the key `a` is at hand, to a tenth."""
+    """For how many seconds nothing is to be fetched, to a tenth."""
     low, high = 0.0, 1e6
     began = rig.clock.now
     while high - low > 0.1:
         middle = (low + high) / 2
         rig.clock.now = began + middle
-        low, high = (middle, high) if rig.keys.lookup("a", ALG) else (low, middle)
+        low, high = (middle, high) if is_fresh(rig.keys) else (low, middle)
     rig.clock.now = began
     return low
 
@@ -1199,8 +1212,8 @@ async def test_keys_age_while_the_machine_sleeps(times: SimpleNamespace) -> None
     keys = RemoteKeys(ISSUER, jwks_uri=JWKS_URI, fetch=fetch, caching=KeyCaching(), jitter=lambda: 0.5)
     await keys.find("a", ALG)
     times.wall += 479
-    assert keys.lookup("a", ALG)
+    assert is_fresh(keys)
     times.wall -= 86_400
-    assert keys.lookup("a", ALG)
+    assert is_fresh(keys)
     times.wall += 1
-    assert keys.lookup("a", ALG) is None
+    assert not is_fresh(keys)
