@@ -1010,15 +1010,12 @@ def asyncio_run(main: Any) -> Any:
     return asyncio.run(main)
 
 
-def uvloop_run(main: Any) -> Any:
-    uvloop = pytest.importorskip("uvloop")
-    return uvloop.run(main)
-
-
-@pytest.fixture(params=[asyncio_run, uvloop_run], ids=["asyncio", "uvloop"])
+@pytest.fixture(params=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
     """Run to the end on a new event loop."""
-    runner: Callable[[Any], Any] = request.param
+    if request.param == "asyncio":
+        return asyncio_run
+    runner: Callable[[Any], Any] = pytest.importorskip("uvloop", reason="pip install uvloop").run
     return runner
 
 
