@@ -5,6 +5,7 @@ Run this file as a program to write the page of reasons anew.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from jwt_asgi.cli.advice import ADVICE
 from jwt_asgi.errors import Reason
+from jwt_asgi.testing import TestIssuer
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -52,7 +54,11 @@ def reasons_page() -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_the_python_of_a_page_runs_from_top_to_bottom(page: Path) -> None:
+def test_the_python_of_a_page_runs_from_top_to_bottom(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("jwks.json").write_text(json.dumps(TestIssuer().jwks()), encoding="utf-8")
     names: dict[str, object] = {"app": _nothing, "__name__": "a_page"}
     for block in python_blocks(page):
         exec(compile(block, name_of(page), "exec", dont_inherit=True), names)
