@@ -149,13 +149,14 @@ def _loads(segment: bytes) -> object:
 
 
 def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for name, member in value.items():
-            yield from _strings(member)
-            if name.startswith("canary"):
-                yield name
-    elif isinstance(value, list):
-        for member in value[:50]:
-            yield from _strings(member)
+    """Every text in it, and every name of a canary; with a list for a stack, since some of it is nested very deep."""
+    left = [value]
+    while left:
+        member = left.pop()
+        if isinstance(member, str):
+            yield member
+        elif isinstance(member, dict):
+            yield from (name for name in member if name.startswith("canary"))
+            left += member.values()
+        elif isinstance(member, list):
+            left += member[:50]
