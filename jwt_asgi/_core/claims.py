@@ -29,6 +29,8 @@ _IDENTIFIERS = ("sub", "jti", "client_id")
 _NUMBERS = frozenset({int, float})
 # CWE-93, CWE-117: identifiers end up in headers and logs of applications
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_AN_IDENTIFIER = "expected a string without control characters"
+_NAMES = "expected a string or an array of strings"
 
 
 def check_claims(verified: Verified, policy: Policy, now: float) -> Verified:
@@ -95,7 +97,7 @@ def _check_audience(failures: list[ClaimFailure], claims: Mapping[str, Any], acc
     audience = claims["aud"]
     named = [audience] if isinstance(audience, str) else audience
     if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
-        _fail(failures, "aud", Reason.CLAIM_MALFORMED, "expected a string or an array of strings", audience)
+        _fail(failures, "aud", Reason.CLAIM_MALFORMED, _NAMES, audience)
     elif accepted is not None and accepted.isdisjoint(named):
         _fail(failures, "aud", Reason.AUDIENCE_MISMATCH, f"expected one of {', '.join(sorted(accepted))}", audience)
 
@@ -113,17 +115,15 @@ def _check_shapes(failures: list[ClaimFailure], claims: Mapping[str, Any], polic
             _fail(failures, name, Reason.CLAIM_MISSING, f"required by profile {policy.profile.name}")
     for name in _IDENTIFIERS:
         if name in claims and not _is_identifier(claims[name]):
-            _fail(failures, name, Reason.CLAIM_MALFORMED, "expected a string without control characters", claims[name])
+            _fail(failures, name, Reason.CLAIM_MALFORMED, _AN_IDENTIFIER, claims[name])
     for path in policy.profile.client:
         client = claim_at(claims, path)
         if client is not None and path[0] not in _IDENTIFIERS and not _is_identifier(client):
-            expected = "expected a string without control characters"
-            _fail(failures, ".".join(path), Reason.CLAIM_MALFORMED, expected, client)
+            _fail(failures, ".".join(path), Reason.CLAIM_MALFORMED, _AN_IDENTIFIER, client)
     for path in policy.profile.scopes:
         holder = claim_at(claims, path[:-1])
         if isinstance(holder, dict) and path[-1] in holder and not isinstance(holder[path[-1]], (str, list)):
-            expected = "expected a string or an array of strings"
-            _fail(failures, ".".join(path), Reason.CLAIM_MALFORMED, expected, holder[path[-1]])
+            _fail(failures, ".".join(path), Reason.CLAIM_MALFORMED, _NAMES, holder[path[-1]])
 
 
 def _is_identifier(value: object) -> bool:

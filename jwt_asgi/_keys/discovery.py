@@ -14,7 +14,7 @@ from jwt_asgi._keys.fetch import MAX_BODY_BYTES, FetchError, NoAnswerError, chec
 from jwt_asgi.errors import ConfigurationError, KeysUnavailable, Reason
 from jwt_asgi.types import Fetch
 
-__all__ = ["discover_jwks_uri", "metadata_urls"]
+__all__ = ["discover_jwks_uri", "metadata_urls", "slash_hint"]
 
 _OK = 200
 _ACCEPT = {"accept": "application/json"}
@@ -62,8 +62,7 @@ def _jwks_uri(body: bytes, issuer: str) -> str:
         raise ValueError("expected a JSON object") from None
     named, uri = metadata.get("issuer"), metadata.get("jwks_uri")
     if named != issuer:
-        hint = ", which differs by a trailing slash alone" if _slash_apart(named, issuer) else ""
-        raise ValueError(f"expected the issuer {issuer!r}; it names another one{hint}")
+        raise ValueError(f"expected the issuer {issuer!r}; it names another one{slash_hint(named, issuer)}")
     if not isinstance(uri, str):
         raise ValueError("expected a jwks_uri; it names none")
     try:
@@ -75,5 +74,7 @@ def _jwks_uri(body: bytes, issuer: str) -> str:
     return uri
 
 
-def _slash_apart(named: object, issuer: str) -> bool:
-    return isinstance(named, str) and named.rstrip("/") == issuer.rstrip("/")
+def slash_hint(named: object, issuer: str) -> str:
+    """Return words to add for an issuer that is not the expected one, where the difference is hard to see."""
+    apart = isinstance(named, str) and named.rstrip("/") == issuer.rstrip("/")
+    return ", which differs by a trailing slash alone" if apart else ""

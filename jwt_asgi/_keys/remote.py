@@ -152,7 +152,7 @@ class RemoteKeys:
         state = state_of(snapshot.times, self._clock())
         if state is State.AGEING:
             self._consider(kid, alg, waited=False)  # sees to the refresh beside it
-        return keys if state in {State.FRESH, State.AGEING} else None
+        return keys if state is State.FRESH or state is State.AGEING else None
 
     async def find(self, kid: str | None, alg: str) -> Sequence[VerifyKey]:
         """Return the keys that fit, fetching the set if the table says so.

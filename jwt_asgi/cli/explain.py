@@ -16,6 +16,7 @@ from jwt_asgi._core.claims import failed_claims
 from jwt_asgi._core.policy import Policy, check_header
 from jwt_asgi._core.signature import verify_signature
 from jwt_asgi._core.token import Untrusted, parse_token
+from jwt_asgi._keys.discovery import slash_hint
 from jwt_asgi._keys.static import StaticKeys
 from jwt_asgi.cli.advice import ADVICE
 from jwt_asgi.errors import ClaimFailure, JWTASGIError, KeysUnavailable, Reason, TokenError
@@ -32,7 +33,7 @@ _LONGEST = 200
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """One line of the answer; `failure` is None where the check passed."""
+    """One line of the answer; `reason` is None where the check passed, or could not be made."""
 
     name: str
     passed: bool
@@ -105,12 +106,12 @@ def _header_checks(untrusted: Untrusted, policy: Policy) -> Iterator[_Check]:
     """`alg` and `typ` apart, though the verifier stops at the first."""
     allowed = ", ".join(sorted(policy.algorithms))
     types = ", ".join(sorted(name or "absent" for name in policy.profile.types))
-    failed: dict[Reason, str] = {}
+    failed: set[Reason] = set()
     for candidate in (untrusted, untrusted._replace(alg=next(iter(policy.algorithms)))):
         try:
             check_header(candidate, policy)
         except TokenError as error:
-            failed[error.reason] = error.detail
+            failed.add(error.reason)
     rows = (
         ("alg", Reason.ALGORITHM_NOT_ALLOWED, untrusted.alg, allowed),
         ("typ", Reason.TYPE_NOT_ACCEPTED, untrusted.typ or "absent", types),
@@ -144,19 +145,12 @@ def _claim_checks(untrusted: Untrusted, policy: Policy, now: float) -> Iterator[
     watched = ("iss", "aud", "cnf", *policy.profile.required, "nbf", "iat", "exp")
     for name in dict.fromkeys((*watched, *failures)):
         actual = _readable(name, untrusted.claims[name]) if name in untrusted.claims else "absent"
+        hint = slash_hint(untrusted.claims.get("iss"), policy.issuer) if name == "iss" else ""
         for failure in failures.get(name, ()):
-            text = f"{failure.expected}; it is {actual}{_slash(name, untrusted, policy)}"
+            text = f"{failure.expected}; it is {actual}{hint}"
             yield _Check(name, passed=False, text=text, reason=failure.reason)
         if name not in failures:
             yield _Check(name, passed=True, text=actual)
-
-
-def _slash(name: str, untrusted: Untrusted, policy: Policy) -> str:
-    """Say what is hard to see."""
-    named = untrusted.claims.get("iss")
-    if name == "iss" and isinstance(named, str) and named.rstrip("/") == policy.issuer.rstrip("/"):
-        return ", which differs by a trailing slash alone"
-    return ""
 
 
 def _readable(name: str, value: Any) -> str:  # noqa: ANN401 - any JSON

@@ -6,7 +6,8 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from email.utils import formatdate
 from types import SimpleNamespace
@@ -313,19 +314,23 @@ async def test_a_fetch_that_hangs_is_given_up_after_the_time_that_an_attempt_has
     assert f"{JWKS_URI} did not answer in full within 0.2 s" in (await rig.refusal()).detail
 
 
+def stubborn(let_go: asyncio.Event, brings: FetchResponse) -> Callable[[], Awaitable[FetchResponse]]:
+    """A fetch that takes no cancellation, and answers once it is let go."""
+
+    async def answer() -> FetchResponse:
+        while not let_go.is_set():
+            with suppress(asyncio.CancelledError):
+                await let_go.wait()
+        return brings
+
+    return answer
+
+
 async def test_a_fetch_that_will_not_be_cancelled_holds_a_request_no_longer_than_that() -> None:
     rig = make_rig(caching=KeyCaching(timeout=0.3))
     let_go = asyncio.Event()
 
-    async def stubborn() -> FetchResponse:
-        while not let_go.is_set():
-            try:
-                await let_go.wait()
-            except asyncio.CancelledError:
-                continue
-        return key_set("a")
-
-    rig.fetch.reply, began = stubborn, time.monotonic()
+    rig.fetch.reply, began = stubborn(let_go, key_set("a")), time.monotonic()
     assert await rig.outcome("a") is UNAVAILABLE
     assert time.monotonic() - began < 0.6, "one wait, not one after another"
     let_go.set()
@@ -1106,15 +1111,7 @@ async def test_what_a_fetch_brings_after_it_was_taken_over_is_dropped(late: Fetc
     rig = make_rig(key_set("a"), caching=KeyCaching(timeout=0.05))
     let_go = asyncio.Event()
 
-    async def stubborn() -> FetchResponse:
-        while not let_go.is_set():
-            try:
-                await let_go.wait()
-            except asyncio.CancelledError:
-                continue
-        return late
-
-    rig.fetch.first = [stubborn]
+    rig.fetch.first = [stubborn(let_go, late)]
     assert await rig.outcome("a") is UNAVAILABLE
     rig.clock.now += 1.1
     assert await rig.outcome("a") is None
