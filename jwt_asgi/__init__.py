@@ -4,6 +4,8 @@ The way of a request, and the file that is each step:
 
     middleware.py          1  the door: scope -> token -> Verifier -> scope["jwt"], or an answer
     verifier.py            2  token text -> AccessToken, in a handful of lines that name the steps
+    issuers.py                TrustedIssuer: what its tokens must be, and where its keys come from
+    tenants.py                families of issuers, by a template or a resolver; always with an allow-list
     _core/                 3  the decision: no await, no clock, no socket, no framework, no logging
         bearer.py             header lines -> the one token, nothing, or an error
         token.py              token text -> Untrusted: bounded, strict; believes nothing
@@ -16,16 +18,25 @@ The way of a request, and the file that is each step:
         access.py             AccessToken x Requirement -> granted, or what is missing
         challenge.py          error -> status, WWW-Authenticate, body
     _keys/                 4  the only code that waits on an issuer
-        fetch.py              URL -> bytes within limits; the httpx boundary
-        discovery.py          issuer -> jwks_uri; the issuer is compared exactly
         remote.py             runs freshness.py with a clock, one flight at a time
+        flight.py             one attempt, shared by all who wait, in whatever event loop or thread
+        source.py             where the set is, and one attempt to get it
+        discovery.py          issuer -> jwks_uri; the issuer is compared exactly
+        fetch.py              URL -> bytes within limits; the httpx boundary
+        snapshot.py           an answer -> the set that it brings or confirms, with its times
+        trouble.py            what went wrong lately, and when the issuer may be asked again
+        events.py             KeyEvent when something happens, KeyStatus when it is asked
+        ledger.py             what is counted, and what is worth telling
+        clock.py              seconds that never go back, for the age of keys
+        forks.py              what a child process does after a fork
         static.py             a key set from memory or a file, and a shared secret
 
 Beside the way:
 
     types.py errors.py     the vocabulary: ASGI's words and protocols; every error, reason, status
     profiles.py            named loosenings per identity provider
-    instrumentation.py     Decision + Hook; the logging adapter
+    instrumentation.py     Decision + Hook, KeyEvent + KeyHook; the logging adapters
+    health.py              live and ready, for probes
     testing.py             the test kit: an in-process issuer, good and bad tokens
     cli/ __main__.py       the command line: demo, explain; nothing imports it
 """
@@ -38,10 +49,11 @@ from jwt_asgi._keys.static import SharedSecret, StaticKeys
 from jwt_asgi._version import __version__
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason, TokenError
 from jwt_asgi.instrumentation import Decision, Hook, LoggingHook
+from jwt_asgi.issuers import TrustedIssuer
 from jwt_asgi.middleware import JWTMiddleware
 from jwt_asgi.profiles import Profile
 from jwt_asgi.types import FetchResponse, Skip
-from jwt_asgi.verifier import TrustedIssuer, Verifier
+from jwt_asgi.verifier import Verifier
 
 __all__ = [
     "AccessError",

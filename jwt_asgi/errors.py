@@ -65,6 +65,7 @@ class Reason(Enum):
     ALGORITHM_NOT_ALLOWED = "algorithm_not_allowed", 401, _INVALID, "the token's alg is not in the allow-list"
     TYPE_NOT_ACCEPTED = "type_not_accepted", 401, _INVALID, "the token says that it is of another kind"
     ISSUER_UNTRUSTED = "issuer_untrusted", 401, _INVALID, "the token's iss is not a configured issuer"
+    TENANT_MISMATCH = "tenant_mismatch", 401, _INVALID, "the token's tenant is not the one that its iss names"
 
     # Its key and signature
     KEY_UNKNOWN = "key_unknown", 401, _INVALID, "the issuer publishes no key with the token's kid"
@@ -91,6 +92,7 @@ class Reason(Enum):
     KEYS_UNUSABLE = "keys_unusable", 503, None, "the issuer's key set holds no usable key"
     KEYS_EXPIRED = "keys_expired", 503, None, "the issuer's keys are too old, and could not be fetched anew"
     KEYS_BUSY = "keys_busy", 503, None, "too many requests wait for the issuer's keys"
+    ISSUER_UNRESOLVED = "issuer_unresolved", 503, None, "whether the token's issuer is trusted could not be told"
     DISCOVERY_FAILED = "discovery_failed", 503, None, "the issuer's metadata could not be had, or is not the issuer's"
 
     # The application

@@ -12,10 +12,12 @@ from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedU
 from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.bearer import NoToken, bearer_token
 from jwt_asgi._core.challenge import Answer, answer_to, check_realm
-from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, TokenError
+from jwt_asgi._core.policy import flag
+from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, TokenError
 from jwt_asgi.instrumentation import Decision, Hook, LoggingHook, Outcome, tell
+from jwt_asgi.issuers import IssuerOptions, TrustedIssuer
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
-from jwt_asgi.verifier import IssuerOptions, TrustedIssuer, Verifier
+from jwt_asgi.verifier import StartUp, Verifier, check_start_up
 
 __all__ = ["JWTMiddleware", "TokenUser"]
 
@@ -56,7 +58,8 @@ class JWTMiddleware:
     `verifier=Verifier(TrustedIssuer(...), ...)` in their place.
 
     The application finds the verified token in `scope["jwt"]`, and Starlette's `request.user` and `request.auth` are
-    set. It may raise `AccessError` (see `check_access`) before it answers: the client gets 403.
+    set. It may raise `AccessError` (see `check_access`) before it answers: the client gets 403. `verifier` is the
+    verifier in use, for its `status()`.
 
     Args:
         app: The application.
@@ -66,6 +69,9 @@ class JWTMiddleware:
         anonymous: Let requests without a token through, with `scope["jwt"]` None. A bad token is refused all the same.
         realm: For the challenge.
         hooks: Told of every decision; by default refusals are logged.
+        startup: When the issuers' keys are first fetched: `lazy`, for the first token, so that an issuer that is down
+            never stops a start; `warm`, at the start, for 5 seconds at most, going on without them; `require`,
+            likewise, failing without them. The latter two need a server that sends lifespan events.
 
     Raises:
         ConfigurationError: an option is missing or wrong.
@@ -80,17 +86,16 @@ class JWTMiddleware:
         anonymous: bool = False,
         realm: str | None = None,
         hooks: Sequence[Hook] | None = None,
+        startup: StartUp = "lazy",
         **issuer: Unpack[IssuerOptions],
     ) -> None:
         """Check the options; nothing is fetched."""
         self._app = app
-        self._verifier = _verifier(verifier, issuer)
+        self.verifier = _verifier(verifier, issuer)
         self._exempt = tuple(_Exemption.parse(pattern) for pattern in _list_of("exempt", exempt, str))
-        self._anonymous = anonymous
-        if not isinstance(anonymous, bool):
-            # The text "false" of an environment variable would be true
-            raise ConfigurationError("anonymous", f"expected True or False; got {anonymous!r}")
+        self._anonymous = flag("anonymous", anonymous)
         self._realm = check_realm(realm)
+        self._startup: StartUp = check_start_up(startup)
         self._hooks = (LoggingHook(),) if hooks is None else tuple(_list_of("hooks", hooks, Callable))
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
@@ -99,10 +104,28 @@ class JWTMiddleware:
             case "http" | "websocket":
                 await self._enter(scope, receive, send)
             case "lifespan":
-                async with self._verifier:
-                    await self._app(scope, receive, send)
+                async with self.verifier:
+                    await self._live(scope, receive, send)
             case other:
                 raise ConfigurationError("scope type", f"expected http, websocket or lifespan; got {other!r}")
+
+    async def _live(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        """Fetch keys before the application starts, if that is wanted."""
+        if self._startup == "lazy":
+            return await self._app(scope, receive, send)
+        first = await receive()
+        try:
+            if first["type"] == "lifespan.startup":
+                await self.verifier.start(self._startup)
+        except KeysUnavailable as error:
+            message = f"jwt-asgi: startup={self._startup!r}, and the keys of {error.issuer} cannot be had: {error}"
+            return await send({"type": "lifespan.startup.failed", "message": message})
+        pending = [first]
+
+        async def replay() -> Message:
+            return pending.pop() if pending else await receive()
+
+        return await self._app(scope, replay, send)
 
     async def _enter(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         began = perf_counter()
@@ -133,7 +156,7 @@ class JWTMiddleware:
     async def _token_of(self, scope: ASGIScope) -> AccessToken | None:
         found = bearer_token(scope["headers"], scope.get("query_string", b""))
         if not isinstance(found, NoToken):
-            return await self._verifier.verify(found)
+            return await self.verifier.verify(found)
         if self._anonymous:
             return None
         raise TokenError(found.value)

@@ -31,6 +31,7 @@ class Profile:
             4.2), an array taken entry by entry.
         roles: Where roles are: all paths count. Arrays of strings; anything else gives no role.
         client: Where the client identifier is: the first path that is there counts. It must hold a string.
+        key_issuer: Whether a published key that has an `issuer` member is good for that issuer's tokens alone.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Profile:
     scopes: tuple[ClaimPath, ...] = (("scope",),)
     roles: tuple[ClaimPath, ...] = (("roles",),)
     client: tuple[ClaimPath, ...] = (("client_id",),)
+    key_issuer: bool = False
 
     GENERIC: ClassVar[Profile]
     """What most issuers send: `typ` may be absent, `JWT` or `at+jwt`."""

@@ -3,145 +3,57 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Protocol, Self, TypedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Literal, Self, get_args
 
 from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.claims import check_before_fetch, check_claims
-from jwt_asgi._core.freshness import KeyCaching
 from jwt_asgi._core.jwks import VerifyKey
-from jwt_asgi._core.policy import Policy, check_header, make_policy
-from jwt_asgi._core.signature import verify_signature
+from jwt_asgi._core.policy import check_header
+from jwt_asgi._core.signature import Verified, own_keys, verify_signature
 from jwt_asgi._core.token import Untrusted, parse_token
-from jwt_asgi._keys.fetch import HttpxFetch, check_url
-from jwt_asgi._keys.remote import RemoteKeys
-from jwt_asgi._keys.static import SharedSecret, StaticKeys
+from jwt_asgi._keys.events import KeyStatus
 from jwt_asgi.errors import ConfigurationError, Reason, TokenError
-from jwt_asgi.profiles import Profile
-from jwt_asgi.types import Clock, Fetch, Skip
+from jwt_asgi.issuers import KeySource, Trust, TrustedIssuer
+from jwt_asgi.tenants import IssuerFamily
+from jwt_asgi.types import Clock
 
-__all__ = ["IssuerOptions", "KeySource", "TrustedIssuer", "Verifier"]
+__all__ = ["StartUp", "Verifier", "check_start_up"]
 
+StartUp = Literal["lazy", "warm", "require"]
+"""When keys are first fetched: `lazy`, for the first token; `warm`, at the start, which goes on without them where they
+cannot be had; `require`, at the start, which fails without them."""
 
-class KeySource(Protocol):
-    """Where a verifier gets the keys of one issuer from."""
-
-    def lookup(self, kid: str | None, alg: str) -> Sequence[VerifyKey] | None:
-        """Return the keys that fit, at once; None when that cannot be told without waiting, or the kid is unknown."""
-        ...
-
-    async def find(self, kid: str | None, alg: str) -> Sequence[VerifyKey]:
-        """Return the keys that fit; raise TokenError or KeysUnavailable."""
-        ...
-
-    async def aclose(self) -> None:
-        """Stop what is under way."""
-        ...
-
-
-class IssuerOptions(TypedDict, total=False):
-    """The options of `TrustedIssuer`, for those who hand them on."""
-
-    issuer: str
-    audience: str | Sequence[str] | Skip
-    algorithms: Sequence[str]
-    jwks_uri: str | None
-    keys: StaticKeys | SharedSecret | None
-    profile: Profile
-    leeway: float
-    max_age: float | None
-    max_lifetime: float | None
-    key_caching: KeyCaching | None
-    fetch: Fetch | None
-
-
-class TrustedIssuer:
-    """An issuer whose tokens are accepted, and what they must be.
-
-    Args:
-        issuer: The issuer's identifier, compared exactly with `iss`. Its metadata is looked for there.
-        audience: This API's identifier, or several: `aud` must name one. `Skip.AUDIENCE_CHECK` leaves the check out.
-        algorithms: The pin: the `alg` values that are accepted, as `["RS256"]`.
-        jwks_uri: Where the issuer publishes its keys; None: its metadata names it (RFC 8414, OpenID Connect Discovery).
-        keys: `StaticKeys` or `SharedSecret` in place of fetched keys; then nothing is ever fetched.
-        profile: How this issuer writes its access tokens.
-        leeway: Seconds by which clocks may differ, for `exp`, `nbf` and `iat`.
-        max_age: The most seconds since `iat`, or None.
-        max_lifetime: The most seconds from `iat` to `exp`, or None.
-        key_caching: How long fetched keys are kept.
-        fetch: Another HTTP client.
-
-    Raises:
-        ConfigurationError: an option is missing or wrong.
-    """
-
-    __slots__ = ("keys", "policy")
-
-    def __init__(
-        self,
-        *,
-        issuer: str,
-        audience: str | Sequence[str] | Skip,
-        algorithms: Sequence[str],
-        jwks_uri: str | None = None,
-        keys: StaticKeys | SharedSecret | None = None,
-        profile: Profile = Profile.GENERIC,
-        leeway: float = 30.0,
-        max_age: float | None = None,
-        max_lifetime: float | None = None,
-        key_caching: KeyCaching | None = None,
-        fetch: Fetch | None = None,
-    ) -> None:
-        """Check the options and build the policy; nothing is fetched."""
-        self.policy: Policy = make_policy(
-            issuer=issuer,
-            audience=audience,
-            algorithms=algorithms,
-            symmetric=isinstance(keys, SharedSecret),
-            profile=profile,
-            leeway=leeway,
-            max_age=max_age,
-            max_lifetime=max_lifetime,
-        )
-        self.keys: KeySource
-        if keys is None:
-            url = jwks_uri if jwks_uri is not None else issuer
-            check_url("issuer" if jwks_uri is None else "jwks_uri", url)
-            caching = KeyCaching() if key_caching is None else key_caching
-            if not isinstance(caching, KeyCaching):
-                raise ConfigurationError("key_caching", f"expected KeyCaching(...); got {caching!r}")
-            if fetch is not None and not callable(fetch):
-                raise ConfigurationError(
-                    "fetch", f"expected an async callable, see jwt_asgi.types.Fetch; got {fetch!r}"
-                )
-            self.keys = RemoteKeys(issuer, jwks_uri=jwks_uri, fetch=fetch or HttpxFetch(), caching=caching)
-        elif not isinstance(keys, (StaticKeys, SharedSecret)):
-            raise ConfigurationError("keys", f"expected StaticKeys or SharedSecret; got {type(keys).__name__}")
-        elif jwks_uri is not None or fetch is not None or key_caching is not None:
-            raise ConfigurationError("keys", "expected no jwks_uri, fetch or key_caching beside keys that are given")
-        else:
-            self.keys = keys.for_algorithms(self.policy.algorithms)
+START_SECONDS = 5.0
 
 
 class Verifier:
     """Decides whether a token is good: the same decision with and without ASGI.
 
-    One verifier may serve several middlewares, and tasks at once. Keys belong to their issuer: a key of one never
-    verifies a token of another (RFC 8725 section 3.8). `clock` gives the seconds since the epoch.
+    One verifier may serve several middlewares, tasks, event loops and threads at once, and goes through a fork. Keys
+    belong to their issuer: a key of one never verifies a token of another (RFC 8725 section 3.8).
+
+    Args:
+        issuers: `TrustedIssuer`, `TrustedTenants` and `ResolvedIssuers`, in any mixture. An issuer that is named
+            exactly goes before a family that it would fit.
+        clock: Gives the seconds since the epoch.
 
     Raises:
         ConfigurationError: no issuer is given, or one twice.
     """
 
-    __slots__ = ("_clock", "_issuers")
+    __slots__ = ("_clock", "_families", "_issuers")
 
-    def __init__(self, *issuers: TrustedIssuer, clock: Clock = time.time) -> None:
+    def __init__(self, *issuers: TrustedIssuer | IssuerFamily, clock: Clock = time.time) -> None:
         """Take the issuers; nothing is fetched."""
-        if not issuers or not all(isinstance(issuer, TrustedIssuer) for issuer in issuers):
+        if not issuers or not all(isinstance(issuer, (TrustedIssuer, IssuerFamily)) for issuer in issuers):
             raise ConfigurationError("Verifier", "expected one TrustedIssuer(...) or more")
-        self._issuers = {issuer.policy.issuer: issuer for issuer in issuers}
-        if len(self._issuers) != len(issuers):
+        single = [issuer for issuer in issuers if isinstance(issuer, TrustedIssuer)]
+        self._issuers = {issuer.policy.issuer: issuer for issuer in single}
+        if len(self._issuers) != len(single):
             raise ConfigurationError("Verifier", "expected each issuer once; put its audiences into one TrustedIssuer")
+        self._families = tuple(issuer for issuer in issuers if isinstance(issuer, IssuerFamily))
         self._clock = clock
 
     async def verify(self, token: str | bytes) -> AccessToken:
@@ -160,13 +72,54 @@ class Verifier:
         if keys is None:
             check_before_fetch(untrusted, issuer.policy, self._clock())
             keys = await issuer.keys.find(untrusted.kid, untrusted.alg)
-        verified = check_claims(verify_signature(untrusted, keys), issuer.policy, self._clock())
-        return AccessToken(verified, issuer.policy.profile)
+        try:
+            verified = verify_signature(untrusted, own_keys(keys, untrusted, issuer.policy))
+        except TokenError as error:
+            verified = await self._verify_again(untrusted, issuer, keys, error)
+        return AccessToken(check_claims(verified, issuer.policy, self._clock()), issuer.policy.profile)
+
+    async def start(self, mode: StartUp = "warm") -> None:
+        """Fetch the keys of the required issuers, all at once and for at most 5 seconds; `lazy`: do nothing.
+
+        Raises:
+            KeysUnavailable: with `require`, where an issuer's keys cannot be had within that time.
+            ConfigurationError: `mode` is none of these.
+        """
+        if check_start_up(mode) == "lazy":
+            return
+        required = [keys for keys, required in self._sources() if required]
+        for keys in required:
+            keys.refresh_if_due()
+        deadline = time.monotonic() + START_SECONDS
+        for keys in required:
+            left = max(deadline - time.monotonic(), 0.0)
+            error = await keys.ready(seconds=left, retry=mode == "require")
+            if error is not None and mode == "require":
+                raise error
+
+    def refresh_if_due(self) -> None:
+        """See that keys which are missing or old are fetched, and wait for none: for a probe, or a timer."""
+        for keys, _ in self._sources():
+            keys.refresh_if_due()
+
+    async def reload(self) -> None:
+        """Fetch the keys of every issuer now, past caches and limits: for an operator who knows of a rotation.
+
+        Raises:
+            KeysUnavailable: one could not be fetched; what is at hand stays as good as it was.
+        """
+        for keys, _ in self._sources():
+            await keys.reload()
+
+    def status(self) -> dict[str, KeyStatus]:
+        """Return how each issuer's keys are, by issuer; of a family, those issuers that were met lately."""
+        statuses = [(keys.status(), required) for keys, required in self._sources()]
+        return {status.issuer: replace(status, required=required) for status, required in statuses}
 
     async def aclose(self) -> None:
         """Give up fetches under way in this event loop. The verifier can be used again."""
-        for issuer in self._issuers.values():
-            await issuer.keys.aclose()
+        for keys, _ in self._sources():
+            await keys.aclose()
 
     async def __aenter__(self) -> Self:
         """Return the verifier; nothing is fetched before the first token."""
@@ -176,10 +129,45 @@ class Verifier:
         """Close."""
         await self.aclose()
 
-    def _issuer_of(self, untrusted: Untrusted) -> TrustedIssuer:
+    def _issuer_of(self, untrusted: Untrusted) -> Trust:
         """Let the unverified `iss` choose among the configured issuers, and nothing else."""
         named = untrusted.claims.get("iss")
-        issuer = self._issuers.get(named) if isinstance(named, str) else None
-        if issuer is None:
-            raise TokenError(Reason.ISSUER_UNTRUSTED, f"expected iss to be one of {', '.join(self._issuers)}")
-        return issuer
+        if isinstance(named, str):
+            if (issuer := self._issuers.get(named)) is not None:
+                return issuer
+            for family in self._families:
+                if (trust := family.find(named)) is not None:
+                    return trust
+        expected = ", ".join([*self._issuers, *map(str, self._families)])
+        raise TokenError(Reason.ISSUER_UNTRUSTED, f"expected iss to be one of {expected}")
+
+    async def _verify_again(
+        self, untrusted: Untrusted, issuer: Trust, keys: Sequence[VerifyKey], error: TokenError
+    ) -> Verified:
+        """Where the issuer may give a new key an old kid, see whether it has."""
+        if error.reason is not Reason.SIGNATURE_INVALID or not issuer.keys.refresh_on_bad_signature:
+            raise error
+        try:
+            check_before_fetch(untrusted, issuer.policy, self._clock())
+            newer = await issuer.keys.find(untrusted.kid, untrusted.alg, besides=keys)
+        except TokenError:
+            raise error from None
+        return verify_signature(untrusted, own_keys(newer, untrusted, issuer.policy))
+
+    def _sources(self) -> Iterator[tuple[KeySource, bool]]:
+        """Every key source that is known now, and whether it is required."""
+        for issuer in self._issuers.values():
+            yield issuer.keys, issuer.required
+        for family in self._families:
+            yield from family.sources()
+
+
+def check_start_up(mode: StartUp) -> StartUp:
+    """Return a start-up mode.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if mode not in get_args(StartUp):
+        raise ConfigurationError("startup", f"expected one of {', '.join(get_args(StartUp))}; got {mode!r}")
+    return mode

@@ -25,6 +25,7 @@ TABLE = {
     "algorithm_not_allowed": (401, "invalid_token"),
     "type_not_accepted": (401, "invalid_token"),
     "issuer_untrusted": (401, "invalid_token"),
+    "tenant_mismatch": (401, "invalid_token"),
     "key_unknown": (401, "invalid_token"),
     "key_unsuitable": (401, "invalid_token"),
     "signature_invalid": (401, "invalid_token"),
@@ -43,6 +44,7 @@ TABLE = {
     "keys_unusable": (503, None),
     "keys_expired": (503, None),
     "keys_busy": (503, None),
+    "issuer_unresolved": (503, None),
     "discovery_failed": (503, None),
     "configuration_invalid": (500, None),
 }

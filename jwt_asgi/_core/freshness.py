@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 
-from jwt_asgi._core.policy import seconds
+from jwt_asgi._core.policy import flag, seconds
 from jwt_asgi.errors import ConfigurationError
 
 __all__ = [
@@ -48,7 +48,7 @@ _NEGATIVE_TTLS = (30.0, 60.0, 120.0, 300.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyCaching:
-    """How long an issuer's keys are kept. All in seconds; the defaults suit production.
+    """How long an issuer's keys are kept. Times are in seconds; the defaults suit production.
 
     Attributes:
         ttl: How long a set is fresh when the issuer does not say.
@@ -58,6 +58,8 @@ class KeyCaching:
         stale_wait: How long the first request after an idle spell waits for a stale set to be confirmed.
         timeout: How long one attempt may take in all. A request waits for one, at most for two: the one under way and
             one of its own.
+        refresh_on_bad_signature: Fetch the set also where a signature does not verify with the key of its kid, within
+            the limit on fetches for unknown kids: for an issuer that gives a new key an old kid. True or False.
 
     Raises:
         ConfigurationError: a number is out of its bounds.
@@ -69,6 +71,7 @@ class KeyCaching:
     stale_if_error: float = 86_400.0
     stale_wait: float = 1.0
     timeout: float = 5.0
+    refresh_on_bad_signature: bool = False
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -77,6 +80,7 @@ class KeyCaching:
             seconds(f"key_caching {name}", getattr(self, name), least=least)
         if self.least_ttl > self.most_ttl:
             raise ConfigurationError("key_caching least_ttl", f"expected at most most_ttl; got {self.least_ttl!r}")
+        flag("key_caching refresh_on_bad_signature", self.refresh_on_bad_signature)
 
 
 class State(Enum):
@@ -183,7 +187,9 @@ def _miss(state: State, facts: Facts) -> Step:
         return Step.WAIT
     if facts.backing_off:
         return refuse_in_outage
-    return Step.WAIT if facts.may_fetch else Step.REFUSE_UNKNOWN
+    if facts.may_fetch:
+        return Step.WAIT
+    return refuse_in_outage if facts.failed else Step.REFUSE_UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,10 @@ private member is dropped before it is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import joserfc.jws  # noqa: F401 - registers secp256k1 for ES256K
@@ -18,7 +20,17 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from jwt_asgi._core.token import MAX_KID_CHARACTERS, decode_segment, strict_json_object
 from jwt_asgi.errors import KeysUnavailable, Reason
 
-__all__ = ["MAC_BYTES", "MAX_KEYS", "KeySet", "SkippedKey", "VerifyKey", "import_keys", "parse_jwks", "secret_key"]
+__all__ = [
+    "MAC_BYTES",
+    "MAX_KEYS",
+    "KeySet",
+    "SkippedKey",
+    "VerifyKey",
+    "import_keys",
+    "parse_jwks",
+    "parsing",
+    "secret_key",
+]
 
 MAX_KEYS = 256
 """Microsoft asks that a cache holds 10 to 1000 keys; a set this large is under 512 KiB."""
@@ -52,6 +64,9 @@ class VerifyKey:
         algorithms: What it may verify, each with the bytes that a signature has.
         thumbprint: RFC 7638; empty for a secret, since it would tell something about it.
         key: The JOSE library's key object.
+        issuer: The JWK's own `issuer` member, which Microsoft's shared key sets have, or None.
+        private: The set has its private part, which is left out here: whoever has read the set can sign with it.
+        member: A digest of the JWK, as it was published.
     """
 
     kid: str | None
@@ -59,6 +74,9 @@ class VerifyKey:
     algorithms: Mapping[str, int]
     thumbprint: str
     key: RSAKey | ECKey | OKPKey | OctKey
+    issuer: str | None = None
+    private: bool = False
+    member: str = ""
 
     def __repr__(self) -> str:
         """Show what is public."""
@@ -76,12 +94,14 @@ class SkippedKey:
 class KeySet:
     """The usable keys of one issuer; immutable."""
 
-    __slots__ = ("_by_kid_and_alg", "_kids", "keys", "skipped")
+    __slots__ = ("_by_kid_and_alg", "_kids", "keys", "private", "skipped")
 
     def __init__(self, keys: Iterable[VerifyKey], skipped: Iterable[SkippedKey] = ()) -> None:
         """Index the keys. Two members that are the same key under the same kid count once."""
-        self.keys = tuple({(key.kid, key.thumbprint, tuple(key.algorithms)): key for key in keys}.values())
+        distinct = {(key.kid, key.thumbprint, tuple(key.algorithms), key.issuer, key.private): key for key in keys}
+        self.keys = tuple(distinct.values())
         self.skipped = tuple(skipped)
+        self.private = tuple(key.kid or key.thumbprint for key in self.keys if key.private)
         self._kids = frozenset(key.kid for key in self.keys if key.kid is not None)
         index: dict[tuple[str | None, str], tuple[VerifyKey, ...]] = {}
         for key in self.keys:
@@ -108,34 +128,58 @@ def parse_jwks(raw: bytes) -> KeySet:
     Raises:
         KeysUnavailable: `keys_unusable`: not strict JSON, no `keys` array, too many, or none that can be used.
     """
+    return _finish(parsing(raw))
+
+
+def import_keys(document: Mapping[str, Any]) -> KeySet:
+    """Import a JWK Set that is parsed already; see `parse_jwks`."""
+    return _finish(_importing(document, ()))
+
+
+def parsing(raw: bytes, known: Iterable[VerifyKey] = ()) -> Generator[None, None, KeySet]:
+    """Read a JWK Set as `parse_jwks` does, in steps of one key, so that others can run between them.
+
+    `known`: the keys at hand; one whose member is still the same is not imported again.
+    """
     try:
         # A lone surrogate in one key must not cost the others; a token cannot name such a kid
         document = strict_json_object(raw, whole_text=False)
     except ValueError:
         raise KeysUnavailable(Reason.KEYS_UNUSABLE, "expected a JWK Set: a JSON object in strict UTF-8") from None
-    return import_keys(document)
+    return (yield from _importing(document, known))
 
 
-def import_keys(document: Mapping[str, Any]) -> KeySet:
-    """Import a JWK Set that is parsed already; see `parse_jwks`."""
+def _importing(document: Mapping[str, Any], known: Iterable[VerifyKey]) -> Generator[None, None, KeySet]:
     members = document.get("keys")
     if not isinstance(members, list):
         raise KeysUnavailable(Reason.KEYS_UNUSABLE, "expected a JWK Set: an object with an array `keys`")
     if len(members) > MAX_KEYS:
         raise KeysUnavailable(Reason.KEYS_UNUSABLE, f"expected at most {MAX_KEYS} keys; got {len(members)}")
+    at_hand = {key.member: key for key in known}
     keys: list[VerifyKey] = []
     skipped: list[SkippedKey] = []
     for member in members:
         kid = member.get("kid") if isinstance(member, dict) else None
         try:
-            keys.append(_import_key(member))
+            digest = sha256(json.dumps(member, sort_keys=True).encode("ascii")).hexdigest()
+            keys.append(at_hand.get(digest) or _import_key(member, digest))
         except Exception as error:  # noqa: BLE001 - joserfc raises many types for ill-formed keys, as measured in tests
             why = str(error) if isinstance(error, _UnusableKeyError) else "its parameters are not those of a key"
             skipped.append(SkippedKey(kid if isinstance(kid, str) else None, why))
+        yield
     if not keys:
         reasons = "; ".join(sorted({key.why for key in skipped})) or "it is empty"
         raise KeysUnavailable(Reason.KEYS_UNUSABLE, f"no key of the set can be used: {reasons}")
     return KeySet(keys, skipped)
+
+
+def _finish(steps: Generator[None, None, KeySet]) -> KeySet:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            keys: KeySet = done.value
+            return keys
 
 
 def secret_key(secret: bytes, algorithms: Iterable[str]) -> KeySet:
@@ -148,7 +192,7 @@ class _UnusableKeyError(Exception):
     """A key that is left out on purpose; the text is shown to operators."""
 
 
-def _import_key(member: Any) -> VerifyKey:  # noqa: ANN401 - a member of a stranger's JSON
+def _import_key(member: Any, digest: str) -> VerifyKey:  # noqa: ANN401 - a member of a stranger's JSON
     if not isinstance(member, dict):
         raise _UnusableKeyError("it is not an object")
     kty, kid = member.get("kty"), member.get("kid")
@@ -161,7 +205,17 @@ def _import_key(member: Any) -> VerifyKey:  # noqa: ANN401 - a member of a stran
     if not all(isinstance(value, str) for value in clean.values()):
         raise _UnusableKeyError("its parameters are not strings")
     key, sizes = _rsa(clean) if kty == "RSA" else _curve(kty, clean)
-    return VerifyKey(kid, kty, _narrow(kty, sizes, member.get("alg")), key.thumbprint(), key)
+    issuer = member.get("issuer")
+    return VerifyKey(
+        kid=kid,
+        kty=kty,
+        algorithms=_narrow(kty, sizes, member.get("alg")),
+        thumbprint=key.thumbprint(),
+        key=key,
+        issuer=issuer if isinstance(issuer, str) else None,
+        private="d" in member,
+        member=digest,
+    )
 
 
 def _check_use(member: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "SYMMETRIC_ALGORITHMS",
     "Policy",
     "check_header",
+    "flag",
     "make_policy",
     "seconds",
 ]
@@ -41,7 +42,9 @@ MAX_SECONDS = 1e9
 class Policy:
     """What a token of one issuer must be; every field is checked.
 
-    Times are in seconds. `audience` is None only where `Skip.AUDIENCE_CHECK` was given.
+    Times are in seconds. `audience` is None only where `Skip.AUDIENCE_CHECK` was given. `tenant`, where it is there, is
+    a claim and the value that it must have. With `key_issuer`, a key that has an `issuer` member is good for that
+    issuer's tokens alone.
     """
 
     issuer: str
@@ -51,6 +54,8 @@ class Policy:
     leeway: float
     max_age: float | None
     max_lifetime: float | None
+    tenant: tuple[str, str] | None = None
+    key_issuer: bool = False
 
 
 def make_policy(
@@ -79,6 +84,7 @@ def make_policy(
         leeway=seconds("leeway", leeway, most=MAX_LEEWAY),
         max_age=None if max_age is None else seconds("max_age", max_age),
         max_lifetime=None if max_lifetime is None else seconds("max_lifetime", max_lifetime),
+        key_issuer=profile.key_issuer,
     )
 
 
@@ -145,6 +151,17 @@ def _why(refused: Iterable[object], *, symmetric: bool) -> str:
 
 def _iterable(value: object) -> Iterable[str]:
     return value if isinstance(value, Iterable) and not isinstance(value, bytes) else ()
+
+
+def flag(option: str, value: object) -> bool:
+    """Return True or False; the text "false" of an environment variable would be true.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise ConfigurationError(option, f"expected True or False; got {value!r}")
+    return value
 
 
 def seconds(option: str, value: float, *, least: float = 0.0, most: float = MAX_SECONDS) -> float:

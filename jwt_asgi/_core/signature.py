@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 from joserfc.jws import JWSRegistry
 
 from jwt_asgi._core.jwks import VerifyKey
-from jwt_asgi._core.policy import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
+from jwt_asgi._core.policy import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, Policy
 from jwt_asgi._core.token import Untrusted
 from jwt_asgi.errors import Reason, TokenError
 
-__all__ = ["MAX_CANDIDATES", "Verified", "verify_signature"]
+__all__ = ["MAX_CANDIDATES", "Verified", "own_keys", "verify_signature"]
 
 MAX_CANDIDATES = 4
 """How many keys are tried for one token: it bounds what a token without kid can cost."""
@@ -30,6 +30,19 @@ class Verified(NamedTuple):
     header: dict[str, Any]
     claims: dict[str, Any]
     key: VerifyKey
+
+
+def own_keys(keys: Sequence[VerifyKey], untrusted: Untrusted, policy: Policy) -> Sequence[VerifyKey]:
+    """Return the keys that may sign for the token's issuer: where the policy asks, all but those of another issuer.
+
+    One key set may serve several issuers. Where a JWK says whose it is, in `issuer`, with `{tenantid}` for any tenant
+    (as Microsoft's sets do), it must not sign for another: in 2023 a stolen key for consumer accounts did.
+    """
+    if not policy.key_issuer:
+        return keys
+    tenant = untrusted.claims.get("tid")
+    known = tenant if isinstance(tenant, str) else ""
+    return [key for key in keys if key.issuer is None or key.issuer.replace("{tenantid}", known) == policy.issuer]
 
 
 def verify_signature(untrusted: Untrusted, keys: Sequence[VerifyKey]) -> Verified:

@@ -29,8 +29,10 @@ def metadata_urls(issuer: str) -> tuple[str, str]:
     return oauth, openid
 
 
-async def discover_jwks_uri(issuer: str, fetch: Fetch, *, timeout: float) -> str:
+async def discover_jwks_uri(issuer: str, fetch: Fetch, *, timeout: float, allow_http: bool = False) -> str:
     """Return the `jwks_uri` of the issuer's metadata.
+
+    `allow_http`: the configuration allows plain http beyond loopback.
 
     Raises:
         KeysUnavailable: `discovery_failed`: no document answers for this issuer; the text names each URL and its fault.
@@ -49,13 +51,13 @@ async def discover_jwks_uri(issuer: str, fetch: Fetch, *, timeout: float) -> str
             faults.append(f"{url} answered {response.status}")
             continue
         try:
-            return _jwks_uri(response.body, issuer)
+            return _jwks_uri(response.body, issuer, allow_http=allow_http)
         except ValueError as error:
             faults.append(f"{url}: {error}")
     raise KeysUnavailable(Reason.DISCOVERY_FAILED, "; ".join(faults), issuer=issuer)
 
 
-def _jwks_uri(body: bytes, issuer: str) -> str:
+def _jwks_uri(body: bytes, issuer: str, *, allow_http: bool) -> str:
     try:
         metadata = strict_json_object(body)
     except ValueError:
@@ -66,7 +68,7 @@ def _jwks_uri(body: bytes, issuer: str) -> str:
     if not isinstance(uri, str):
         raise ValueError("expected a jwks_uri; it names none")
     try:
-        check_url("jwks_uri", uri)
+        check_url("jwks_uri", uri, allow_http=allow_http)
     except ConfigurationError:
         raise ValueError("expected a jwks_uri that is an https URL") from None
     if urlsplit(uri).scheme == "http" and urlsplit(issuer).scheme == "https":

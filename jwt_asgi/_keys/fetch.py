@@ -8,10 +8,13 @@ the limit.
 from __future__ import annotations
 
 import asyncio
+import importlib
+import os
 import re
 import ssl
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -48,13 +51,24 @@ class HttpxFetch:
 
     A client is made for each fetch: one that is shared breaks when a second event loop uses it. The TLS context, which
     is dear to make, is made once.
+
+    Args:
+        ssl_context: For a private certificate authority (`ssl.create_default_context(cafile=...)`) or a client
+            certificate (its `load_cert_chain`). By default one that trusts httpx's certificates.
+        proxy: The URL of an HTTP proxy, for every fetch. By default those of the environment count (`HTTPS_PROXY`,
+            `NO_PROXY`), but never for this machine's own loopback.
+
+    Raises:
+        ConfigurationError: the context does not verify the server, or the proxy is no URL.
     """
 
-    __slots__ = ("_context",)
+    __slots__ = ("_context", "_proxy")
 
-    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
-        """Keep the TLS context; by default one that trusts httpx's certificates."""
-        self._context = ssl_context or httpx.create_ssl_context()
+    def __init__(self, ssl_context: ssl.SSLContext | None = None, *, proxy: str | None = None) -> None:
+        """Prepare all that would hold up the event loop at the first fetch."""
+        self._context = _default_context() if ssl_context is None else _verifying(ssl_context)
+        self._proxy = None if proxy is None else _proxy(proxy)
+        _import_all()
 
     async def __call__(self, url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
         """GET `url`. Raises FetchError, whatever the matter."""
@@ -73,9 +87,9 @@ class HttpxFetch:
         # Before the deadline, since httpx closes what it has opened only at time-outs of its own
         timeouts = httpx.Timeout(min(READ_SECONDS, timeout), connect=min(CONNECT_SECONDS, timeout / 2))
         # A proxy of the environment cannot reach this machine's own loopback
-        trust_env = not is_loopback(url)
+        trust_env = self._proxy is None and not is_loopback(url)
         async with (
-            httpx.AsyncClient(verify=self._context, timeout=timeouts, trust_env=trust_env) as client,
+            httpx.AsyncClient(verify=self._context, timeout=timeouts, trust_env=trust_env, proxy=self._proxy) as client,
             client.stream("GET", url, headers={**_HEADERS, **headers}, follow_redirects=False) as response,
         ):
             raw = bytearray()
@@ -88,8 +102,8 @@ class HttpxFetch:
             return FetchResponse(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
 
 
-def check_url(option: str, url: str) -> str:
-    """Return `url` if keys may be fetched from it: https, or http on this machine's loopback.
+def check_url(option: str, url: str, *, allow_http: bool = False) -> str:
+    """Return `url` if keys may be fetched from it: https, or http on this machine's loopback or where it is allowed.
 
     Raises:
         ConfigurationError: it is something else, or carries user information or a fragment.
@@ -103,8 +117,9 @@ def check_url(option: str, url: str) -> str:
         fits = False
     if not fits:
         raise ConfigurationError(option, f"expected an absolute URL without user information and fragment; got {url!r}")
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(url)):
-        detail = f"expected https, since whoever changes the keys on the way lets anyone in; got {url!r}"
+    if parts.scheme != "https" and not (parts.scheme == "http" and (allow_http or is_loopback(url))):
+        hint = ". On a network where nobody can do that, write allow_http=True" if parts.scheme == "http" else ""
+        detail = f"expected https, since whoever changes the keys on the way lets anyone in; got {url!r}{hint}"
         raise ConfigurationError(option, detail)
     return url
 
@@ -116,6 +131,39 @@ def is_loopback(url: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _default_context() -> ssl.SSLContext:
+    """Make it once for all, since it takes 50 ms and each tenant of a service may ask for one."""
+    return _context_of(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@lru_cache(maxsize=4)
+def _context_of(*_certificates: str | None) -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+def _verifying(context: ssl.SSLContext) -> ssl.SSLContext:
+    if not isinstance(context, ssl.SSLContext):
+        raise ConfigurationError("ssl_context", f"expected an ssl.SSLContext; got {type(context).__name__}")
+    if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
+        detail = "expected a context that verifies the server's certificate and name, else anyone can change the keys"
+        raise ConfigurationError("ssl_context", f"{detail}. Give it the authority: create_default_context(cafile=...)")
+    return context
+
+
+def _proxy(url: str) -> httpx.Proxy:
+    try:
+        return httpx.Proxy(url)
+    except Exception:  # noqa: BLE001 - httpx and its URL parser raise several types
+        # Not the URL itself, which may hold a password
+        raise ConfigurationError("proxy", 'expected the URL of a proxy, as "http://proxy.example.com:3128"') from None
+
+
+def _import_all() -> None:
+    """Import what httpx would import at the first request, when it would stop the event loop for 100 ms."""
+    for name in ("httpcore", "anyio._backends._asyncio", "h11"):
+        importlib.import_module(name)
 
 
 def _inflate(raw: bytes, encoding: str, limit: int, url: str) -> bytes:

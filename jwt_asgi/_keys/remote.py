@@ -1,22 +1,16 @@
 """Runs freshness.py with a clock, one flight at a time.
 
-A flight is one attempt to fetch the set, shared by all who wait. It is no child of a request: who gives up waiting does
-not stop it. State changes under a lock that is never held while anything is awaited.
+State changes under a lock that is never held while anything is awaited or anyone is told.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import math
 import random
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
-from contextvars import Context
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
@@ -26,96 +20,43 @@ from jwt_asgi._core.freshness import (
     KeyCaching,
     State,
     Step,
-    Times,
-    backoff,
     decide,
-    lifetime,
     negative_ttl,
-    retry_after,
     state_of,
 )
-from jwt_asgi._core.jwks import KeySet, VerifyKey, parse_jwks
-from jwt_asgi._keys.discovery import discover_jwks_uri
-from jwt_asgi._keys.fetch import MAX_BODY_BYTES, FetchError, NoAnswerError
+from jwt_asgi._core.jwks import VerifyKey
+from jwt_asgi._keys.clock import SteadyClock
+from jwt_asgi._keys.events import KeyEvent, KeyEventKind, KeyStatus, Notify
+from jwt_asgi._keys.fetch import FetchError
+from jwt_asgi._keys.flight import Flight, pause
+from jwt_asgi._keys.forks import call_after_fork
+from jwt_asgi._keys.ledger import Ledger, news_of
+from jwt_asgi._keys.snapshot import GoneError, Snapshot, keys_of, renewed
+from jwt_asgi._keys.source import Source
+from jwt_asgi._keys.trouble import Trouble
 from jwt_asgi.errors import KeysUnavailable, Reason, TokenError
-from jwt_asgi.types import Clock, Fetch, FetchResponse
+from jwt_asgi.types import Clock, Fetch
 
-__all__ = ["RemoteKeys", "SteadyClock"]
+__all__ = ["RemoteKeys"]
 
 MAX_WAITERS: Final = 1024
+GRACE_SECONDS: Final = 0.2
 MAX_REMEMBERED_MISSES: Final = 256
-MAX_RETRY_AFTER: Final = 300.0
-METADATA_SECONDS: Final = 86_400.0
 FAILURES_BEFORE_REDISCOVERY: Final = 3
 
-_OK, _NOT_MODIFIED = 200, 304
-_GONE = {404, 410}
-_REDIRECTS = {301, 302, 303, 307, 308}
-_NEVER = Times(0.0, 0.0, 0.0, 0.0)
-_ACCEPT = {"accept": "application/jwk-set+json, application/json"}
+_Miss = tuple[str | None, str]
+_UNUSABLE = {State.EMPTY, State.EXPIRED}
+_WAITS = {Step.WAIT, Step.WAIT_BRIEFLY}
 
 
-class SteadyClock:
-    """Seconds that never go back, and go on while the machine sleeps.
-
-    The monotonic clock stops in suspend on some systems, the wall clock may be set: of both, the larger step counts.
-    """
-
-    __slots__ = ("_last",)
-
-    def __init__(self) -> None:
-        """Start at zero."""
-        # Read and replaced whole, so that threads need no lock: whichever was written last is right in itself
-        self._last = 0.0, time.monotonic(), time.time()
-
-    def __call__(self) -> float:
-        """Return the seconds since the start."""
-        (then, old_monotonic, old_wall), monotonic, wall = self._last, time.monotonic(), time.time()
-        now = then + max(monotonic - old_monotonic, wall - old_wall)
-        self._last = now, monotonic, wall
-        return now
-
-
-@dataclass(frozen=True, slots=True)
-class _Snapshot:
-    """One key set as it was fetched. It is replaced whole, by one assignment."""
-
-    keys: KeySet
-    times: Times
-    digest: bytes
-    uri: str
-    etag: str | None
-    last_modified: str | None
-
-    def validators(self, uri: str) -> dict[str, str]:
-        """Headers that ask whether the set has changed (RFC 9110 section 13.1); they hold for its own URL alone."""
-        named = {"if-none-match": self.etag} if self.etag else {"if-modified-since": self.last_modified}
-        return {name: value for name, value in named.items() if value and uri == self.uri}
-
-
-@dataclass(slots=True, eq=False)
-class _Flight:
-    """One attempt. It lands with True (a set was confirmed), False (it failed) or None (it was given up)."""
-
-    began: float
-    deadline: float
-    loop: asyncio.AbstractEventLoop
-    for_miss: bool
-    landed: Future[bool | None]
-    result: bool | None = None
-    uri: str = ""
-    task: asyncio.Task[None] | None = None
-
-    def is_alive(self, now: float) -> bool:
-        return not self.landed.done() and now < self.deadline and not self.loop.is_closed()
-
-    def land(self, _: asyncio.Task[None]) -> None:
-        """Tell those who wait, also when the task was cancelled before its first step."""
-        self.landed.set_result(self.result)
+class _Move(NamedTuple):
+    step: Step
+    keys: Sequence[VerifyKey] | None = None
+    flight: Flight | None = None
 
 
 class RemoteKeys:
-    """The keys of one issuer, fetched and cached."""
+    """The keys of one issuer, fetched and cached, for any number of event loops and threads."""
 
     def __init__(
         self,
@@ -124,25 +65,49 @@ class RemoteKeys:
         jwks_uri: str | None,
         fetch: Fetch,
         caching: KeyCaching,
+        allow_http: bool = False,
+        notify: Notify = lambda _: None,
         clock: Clock | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """Fetch nothing yet. Without `jwks_uri` the issuer's metadata names it."""
         self._issuer = issuer
-        self._fixed_uri = jwks_uri
-        self._fetch = fetch
         self._caching = caching
-        self._clock = clock or SteadyClock()
+        self._notify = notify
+        self._clock = clock = clock or SteadyClock()
         self._jitter = jitter
+        self._source = Source(
+            issuer,
+            jwks_uri=jwks_uri,
+            fetch=fetch,
+            timeout=caching.timeout,
+            allow_http=allow_http,
+            clock=clock,
+            jitter=jitter,
+        )
+        self._snapshot: Snapshot | None = None
+        self._bucket = Bucket(filled_at=clock())
+        self._trouble = Trouble()
+        self._begin()
+        call_after_fork(self)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._snapshot: _Snapshot | None = None
-        self._flight: _Flight | None = None
-        self._found_uri: tuple[str, float] | None = None
-        self._bucket = Bucket(filled_at=self._clock())
-        self._misses: LRUCache[tuple[str | None, str], tuple[int, float]] = LRUCache(MAX_REMEMBERED_MISSES)
+        self._flight: Flight | None = None
+        self._misses: LRUCache[_Miss, tuple[int, float]] = LRUCache(MAX_REMEMBERED_MISSES)
         self._waiters = 0
-        self._failures, self._retry_at = 0, 0.0
-        self._error: KeysUnavailable | None = None
+        self._ledger = Ledger()
+
+    def after_fork(self) -> None:
+        """Begin anew in a child process: the set is kept, and refreshed at a moment of the child's own."""
+        self._begin()
+        if self._snapshot is not None:
+            self._snapshot = self._snapshot.ageing_from(self._jitter())
+
+    @property
+    def refresh_on_bad_signature(self) -> bool:
+        """Whether to look for another key where a signature does not verify with the keys of its kid."""
+        return self._caching.refresh_on_bad_signature
 
     def lookup(self, kid: str | None, alg: str) -> Sequence[VerifyKey] | None:
         """Return the keys that fit if nothing is to be waited for, else None: then `find` decides."""
@@ -151,11 +116,16 @@ class RemoteKeys:
             return None
         state = state_of(snapshot.times, self._clock())
         if state is State.AGEING:
-            self._consider(kid, alg, waited=False)  # sees to the refresh beside it
+            self._consider(kid, alg)  # sees to the refresh beside it
         return keys if state is State.FRESH or state is State.AGEING else None
 
-    async def find(self, kid: str | None, alg: str) -> Sequence[VerifyKey]:
+    async def find(
+        self, kid: str | None, alg: str, *, besides: Sequence[VerifyKey] | None = None
+    ) -> Sequence[VerifyKey]:
         """Return the keys that fit, fetching the set if the table says so.
+
+        `besides`: keys that were returned before and did not verify; as long as the set has only these, the kid counts
+        as unknown.
 
         Raises:
             TokenError: `key_unknown`.
@@ -164,7 +134,7 @@ class RemoteKeys:
         arrived, waited, joined = self._clock(), False, False
         landed: bool | None = None
         while True:
-            step, keys, flight = self._consider(kid, alg, waited=waited)
+            step, keys, flight = self._consider(kid, alg, besides=besides, waited=waited, landed=landed)
             if keys is not None and step in {Step.USE, Step.USE_AND_REFRESH}:
                 return keys
             if step is Step.REFUSE_UNKNOWN:
@@ -179,172 +149,200 @@ class RemoteKeys:
             waited = joined or landed is False or (landed is True and flight.began >= arrived)
             joined = True
 
+    def refresh_if_due(self) -> None:
+        """See that a fetch is under way, unless the set is fresh or the last attempt failed just now. Wait for none."""
+        with self._lock:
+            now = self._clock()
+            if self._state(now) is not State.FRESH and now >= self._trouble.retry_at:
+                self._flying(now) or self._take_off(now)
+
+    async def ready(self, *, seconds: float, retry: bool) -> KeysUnavailable | None:
+        """Wait until there is a usable set: for so long at most, for one attempt or, with `retry`, as many as fit.
+
+        Return None, or why there is none.
+        """
+        deadline = self._clock() + seconds
+        attempted = False
+        while True:
+            with self._lock:
+                now = self._clock()
+                if self._state(now) not in _UNUSABLE:
+                    return None
+                backing_off = self._trouble.retry_at - now
+                flight = self._flying(now)
+                if flight is None and backing_off <= 0 and now < deadline and (retry or not attempted):
+                    flight = self._take_off(now)
+            if flight is not None and now < deadline:
+                attempted = True
+                await self._join(flight, at_most=deadline - now)
+            elif retry and now + backing_off < deadline:
+                await pause(backing_off)
+            else:
+                return self._unavailable()
+
+    async def reload(self) -> None:
+        """Fetch the set now, whatever its age and however lately it was fetched.
+
+        Raises:
+            KeysUnavailable: it could not be had; what is at hand stays as good as it was.
+        """
+        arrived = self._clock()
+        while True:
+            with self._lock:
+                flight = self._flying(self._clock()) or self._take_off(self._clock(), past_caches=True)
+            landed = await self._join(flight)
+            if landed is False:
+                raise self._unavailable()
+            if landed and flight.began >= arrived:
+                return
+
+    def status(self) -> KeyStatus:
+        """Tell how the keys are."""
+        with self._lock:
+            now, snapshot = self._clock(), self._snapshot
+            status = KeyStatus(
+                issuer=self._issuer,
+                state=self._state(now),
+                jwks_uri=self._source.uri,
+                failures=self._trouble.failures,
+                error=str(self._trouble.error or ""),
+                retry_in=max(self._trouble.retry_at - now, 0.0),
+                counters=dict(self._ledger.counters),
+            )
+        return status if snapshot is None else snapshot.describe(status, now)
+
     async def aclose(self) -> None:
         """Give up a flight of this event loop. The set is kept, and can be used and refreshed again later."""
-        flight = self._flight
-        task = None if flight is None else flight.task
-        if flight is None or task is None or task.done() or flight.loop is not asyncio.get_running_loop():
-            return
-        task.cancel()
-        await asyncio.wait([task])
+        if self._flight is not None:
+            await self._flight.give_up()
 
     def _consider(
-        self, kid: str | None, alg: str, *, waited: bool
-    ) -> tuple[Step, Sequence[VerifyKey] | None, _Flight | None]:
+        self,
+        kid: str | None,
+        alg: str,
+        *,
+        besides: Sequence[VerifyKey] | None = None,
+        waited: bool = False,
+        landed: bool | None = None,
+    ) -> _Move:
         """Decide, and see to the flight that the decision asks for, in one go."""
         with self._lock:
             now, snapshot = self._clock(), self._snapshot
             keys = None if snapshot is None else snapshot.keys.lookup(kid, alg)
             _, not_before = self._misses.get((kid, alg), (0, 0.0))
-            flight = self._flight if self._flight is not None and self._flight.is_alive(now) else None
+            flight = self._flying(now)
             facts = Facts(
-                known=keys is not None,
+                known=keys is not None and keys is not besides,
                 waited=waited,
-                failed=self._failures > 0,
+                failed=self._trouble.failures > 0 or landed is False,
                 flying=flight is not None,
-                backing_off=now < self._retry_at,
+                backing_off=now < self._trouble.retry_at,
                 missed_before=now < not_before,
                 may_fetch=self._bucket.has_room(now),
             )
-            state = state_of(None if snapshot is None else snapshot.times, now)
+            state = self._state(now)
             step = decide(state, facts)
-            if step not in {Step.WAIT, Step.WAIT_BRIEFLY, Step.USE_AND_REFRESH}:
-                return step, keys, None
-            for_miss = not facts.known and state not in {State.EMPTY, State.EXPIRED}
-            return step, keys, flight or self._take_off(now, for_miss=for_miss)
+            news = self._ledger.meet(state, step, facts)
+            if step not in _WAITS and step is not Step.USE_AND_REFRESH:
+                flight = None
+            elif flight is None and not (step is Step.USE_AND_REFRESH and self._was_given_up(now)):
+                for_miss = not facts.known and state not in _UNUSABLE
+                if for_miss:
+                    self._bucket = self._bucket.taken(now)
+                flight = self._take_off(now, past_caches=for_miss)
+        self._tell(news)
+        return _Move(step, keys, flight)
+
+    def _tell(self, kind: KeyEventKind | None) -> None:
+        if kind is not None:
+            self._notify(KeyEvent(kind=kind, issuer=self._issuer))
 
     def _remember_miss(self, kid: str | None, alg: str) -> None:
         with self._lock:
             now = self._clock()
             misses, not_before = self._misses.get((kid, alg), (0, 0.0))
-            if now >= not_before:  # else another request of the same flight has noted it
-                self._misses[kid, alg] = (misses + 1, now + negative_ttl(misses + 1))
+            if now < not_before:  # another request of the same flight has noted it
+                return
+            self._misses[kid, alg] = (misses + 1, now + negative_ttl(misses + 1))
+        self._tell(KeyEventKind.UNKNOWN_KID)
 
-    def _take_off(self, now: float, *, for_miss: bool) -> _Flight:
-        if for_miss:
-            self._bucket = self._bucket.taken(now)
-        landed: Future[bool | None] = Future()
-        # A future that runs cannot be cancelled by those who wait for it
-        landed.set_running_or_notify_cancel()
-        loop = asyncio.get_running_loop()
-        flight = _Flight(now, now + self._caching.timeout + 1.0, loop, for_miss, landed)
-        # An empty context: nothing of this request may leak into what others share
-        flight.task = loop.create_task(self._fly(flight), context=Context())
-        flight.task.add_done_callback(flight.land)
-        self._flight = flight
+    def _state(self, now: float) -> State:
+        return state_of(None if self._snapshot is None else self._snapshot.times, now)
+
+    def _flying(self, now: float) -> Flight | None:
+        return self._flight if self._flight is not None and self._flight.is_alive(now) else None
+
+    def _was_given_up(self, now: float) -> bool:
+        """Whether the last flight ended with its event loop just now: so may the next, if each request has its own."""
+        last = self._flight
+        return last is not None and last.result is None and now < last.began + self._caching.timeout
+
+    def _take_off(self, now: float, *, past_caches: bool = False) -> Flight:
+        self._flight = flight = Flight(now, now + self._caching.timeout + 1.0, past_caches=past_caches)
+        self._ledger.counters["fetches"] += 1
+        flight.take_off(self._fly)
         return flight
 
-    async def _join(self, flight: _Flight, *, brief: bool) -> bool | None:
+    async def _join(self, flight: Flight, *, brief: bool = False, at_most: float = math.inf) -> bool | None:
         """Wait for the flight, but not for ever: False when it takes too long."""
         with self._lock:
             if self._waiters >= MAX_WAITERS and not brief:
+                self._ledger.counters["unavailable"] += 1
                 raise KeysUnavailable(Reason.KEYS_BUSY, issuer=self._issuer)
             self._waiters += 1
         try:
-            seconds = self._caching.stale_wait if brief else self._caching.timeout
-            return await asyncio.wait_for(asyncio.wrap_future(flight.landed), seconds)
-        except TimeoutError:
-            return False
+            # A little longer than the flight itself takes to fail
+            seconds = self._caching.stale_wait if brief else self._caching.timeout + GRACE_SECONDS
+            return await flight.wait(min(seconds, at_most))
         finally:
             with self._lock:
                 self._waiters -= 1
 
-    async def _fly(self, flight: _Flight) -> None:
+    async def _fly(self, flight: Flight) -> None:
+        old = self._snapshot
         try:
-            # Under an eager task factory this would run inside the lock
-            await asyncio.sleep(0)
             async with asyncio.timeout(self._caching.timeout):
-                response = await self._request(flight)
-            self._accept(flight, response)
-            flight.result = True
+                uri, response = await self._source.get(
+                    lambda uri: {} if old is None else old.validators(uri), past_caches=flight.past_caches
+                )
+                keys = await keys_of(response, uri, old)
+            events = self._accept(
+                flight, renewed(response, uri, keys, old, self._caching, self._clock(), self._jitter())
+            )
         except TimeoutError:
-            error = FetchError(f"{flight.uri} did not answer in full within {self._caching.timeout:g} s")
-            flight.result = self._fail(flight, error)
+            where = self._source.uri or self._issuer
+            error = FetchError(f"{where} did not answer in full within {self._caching.timeout:g} s")
+            events = self._fail(flight, error)
         except Exception as error:  # noqa: BLE001 - whatever a fetch or a parser raises is one failed attempt
-            flight.result = self._fail(flight, error)
+            events = self._fail(flight, error)
+        flight.land()
+        for event in events:
+            self._notify(event)
 
-    async def _request(self, flight: _Flight) -> FetchResponse:
-        flight.uri = self._issuer
-        flight.uri = await self._locate()
-        headers = dict(_ACCEPT)
-        if flight.for_miss:
-            # A shared cache on the way may still hold the set from before the rotation
-            headers["cache-control"] = "no-cache"
-        snapshot = self._snapshot
-        if snapshot is not None:
-            headers |= snapshot.validators(flight.uri)
-        return await self._get(flight.uri, headers=headers, timeout=self._caching.timeout, limit=MAX_BODY_BYTES)
-
-    async def _get(self, url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
-        with suppress(NoAnswerError):
-            return await self._fetch(url, headers=headers, timeout=timeout, limit=limit)
-        # A dropped connection or a DNS hiccup; an answer, whatever its status, is never asked for twice
-        await asyncio.sleep(0.05 + 0.2 * self._jitter())
-        return await self._fetch(url, headers=headers, timeout=timeout, limit=limit)
-
-    async def _locate(self) -> str:
-        if self._fixed_uri is not None:
-            return self._fixed_uri
-        if self._found_uri is None or self._clock() >= self._found_uri[1]:
-            uri = await discover_jwks_uri(self._issuer, self._get, timeout=self._caching.timeout)
-            self._found_uri = (uri, self._clock() + METADATA_SECONDS)
-        return self._found_uri[0]
-
-    def _accept(self, flight: _Flight, response: FetchResponse) -> None:
-        """Take the answer, or raise what is wrong with it; then the set at hand is untouched."""
-        fresh = self._confirm(response, flight.uri)
+    def _accept(self, flight: Flight, new: Snapshot) -> list[KeyEvent]:
+        """Take the set that was confirmed or brought, unless another flight has taken over."""
         with self._lock:
-            if self._flight is flight:  # else it was taken over, and a newer one may have landed
-                self._snapshot = fresh
-                self._failures, self._retry_at, self._error = 0, 0.0, None
+            if self._flight is not flight:
+                return []
+            flight.result = True
+            old, self._snapshot = self._snapshot, new
+            recovered = self._trouble.clear()
+            self._ledger.settle(same=old is not None and old.keys is new.keys)
+        return news_of(self._issuer, None if old is None else old.keys, new.keys, recovered=recovered)
 
-    def _confirm(self, response: FetchResponse, uri: str) -> _Snapshot:
-        old, headers, caching = self._snapshot, response.headers, self._caching
-        default = caching.ttl
-        digest = hashlib.sha256(response.body).digest()
-        if response.status == _NOT_MODIFIED and old is not None and old.validators(uri):
-            # RFC 9111 section 4.3.4: what the 304 does not say stays as it was
-            new, default = old, old.times.fresh_until - old.times.confirmed_at
-        elif response.status != _OK:
-            raise _refused(response)
-        else:
-            keys = old.keys if old is not None and old.digest == digest else parse_jwks(response.body)
-            new = _Snapshot(keys, _NEVER, digest, uri, headers.get("etag"), headers.get("last-modified"))
-        ttl = lifetime(headers, default=default, least=caching.least_ttl, most=caching.most_ttl)
-        # Jitter, so that the workers and replicas of a service do not refresh at one moment
-        soft, now = ttl * (0.75 + 0.1 * self._jitter()), self._clock()
-        return replace(new, times=Times(now, now + soft, now + ttl, now + ttl + caching.stale_if_error))
-
-    def _fail(self, flight: _Flight, error: Exception) -> bool:
-        if not isinstance(error, KeysUnavailable):
-            detail = str(error) if isinstance(error, FetchError) else f"the attempt failed: {type(error).__name__}"
-            error = KeysUnavailable(Reason.KEYS_UNAVAILABLE, detail)
+    def _fail(self, flight: Flight, error: Exception) -> list[KeyEvent]:
+        """Note a failure. The set at hand is untouched."""
         with self._lock:
-            if self._flight is flight:
-                self._failures += 1
-                self._error = error
-                asked = min(error.retry_after, MAX_RETRY_AFTER)
-                self._retry_at = self._clock() + max(asked, backoff(self._failures, self._jitter()))
-                if self._failures >= FAILURES_BEFORE_REDISCOVERY or isinstance(error, _Gone):
-                    self._found_uri = None
-        return False
+            if self._flight is not flight:
+                return []
+            flight.result = False
+            self._ledger.counters["failures"] += 1
+            retry_in = self._trouble.note(error, self._clock(), self._jitter())
+            if self._trouble.failures >= FAILURES_BEFORE_REDISCOVERY or isinstance(error, GoneError):
+                self._source.forget()
+            detail = str(self._trouble.error)
+        return [KeyEvent(kind=KeyEventKind.FAILED, issuer=self._issuer, detail=detail, retry_in=retry_in)]
 
     def _unavailable(self) -> KeysUnavailable:
-        now, snapshot = self._clock(), self._snapshot
-        error = self._error or KeysUnavailable(Reason.KEYS_UNAVAILABLE)
-        reason = error.reason
-        if snapshot is not None and state_of(snapshot.times, now) is State.EXPIRED:
-            reason = Reason.KEYS_EXPIRED
-        return KeysUnavailable(reason, error.detail, issuer=self._issuer, retry_after=max(self._retry_at - now, 1.0))
-
-
-class _Gone(KeysUnavailable):
-    """The key set is not where the metadata said."""
-
-
-def _refused(response: FetchResponse) -> KeysUnavailable:
-    kind = _Gone if response.status in _GONE else KeysUnavailable
-    hint = "; redirects are not followed" if response.status in _REDIRECTS else ""
-    detail = f"the key set's URL answered {response.status}{hint}"
-    asked = retry_after(response.headers.get("retry-after", ""), time.time())
-    return kind(Reason.KEYS_UNAVAILABLE, detail, retry_after=asked)
+        now = self._clock()
+        return self._trouble.refusal(self._issuer, self._state(now), now)

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jwt_asgi._core.freshness import State
 from jwt_asgi._core.jwks import MAC_BYTES, KeySet, VerifyKey, parse_jwks, secret_key
+from jwt_asgi._keys.events import KeyStatus
+from jwt_asgi._keys.ledger import COUNTERS, names_of, skipped_of
 from jwt_asgi.errors import ConfigurationError, KeysUnavailable, Reason, TokenError
 
 __all__ = ["FixedKeys", "SharedSecret", "StaticKeys"]
@@ -47,9 +50,9 @@ class StaticKeys:
         except (OSError, ValueError) as error:
             raise ConfigurationError("keys", f"cannot read {path}: {error}") from None
 
-    def for_algorithms(self, _: Iterable[str]) -> FixedKeys:
-        """Return the source that a verifier asks."""
-        return FixedKeys(self._key_set)
+    def source(self, issuer: str, _: Iterable[str]) -> FixedKeys:
+        """Return what a verifier asks for the keys of this issuer."""
+        return FixedKeys(self._key_set, issuer=issuer)
 
 
 class SharedSecret:
@@ -81,8 +84,8 @@ class SharedSecret:
         """Show nothing."""
         return "SharedSecret(...)"
 
-    def for_algorithms(self, algorithms: Iterable[str]) -> FixedKeys:
-        """Return the source that a verifier asks, for these HMAC algorithms.
+    def source(self, issuer: str, algorithms: Iterable[str]) -> FixedKeys:
+        """Return what a verifier asks for the keys of this issuer, for these HMAC algorithms.
 
         Raises:
             ConfigurationError: the secret is shorter than a hash.
@@ -95,33 +98,58 @@ class SharedSecret:
                 f"SharedSecret has {len(self._secret)} bytes; {', '.join(names)} needs at least {needed} (RFC 7518 "
                 "section 3.2). Make one with: python -c 'import secrets; print(secrets.token_urlsafe(64))'",
             )
-        return FixedKeys(secret_key(self._secret, names), any_kid=True)
+        return FixedKeys(secret_key(self._secret, names), issuer=issuer, any_kid=True)
 
 
 class FixedKeys:
     """A key source that never changes. With `any_kid` the token's kid does not matter."""
 
-    __slots__ = ("_any_kid", "_key_set")
+    __slots__ = ("_any_kid", "_issuer", "_key_set")
 
-    def __init__(self, key_set: KeySet, *, any_kid: bool = False) -> None:
+    refresh_on_bad_signature = False
+
+    def __init__(self, key_set: KeySet, *, issuer: str = "", any_kid: bool = False) -> None:
         """Keep the set."""
         self._key_set = key_set
+        self._issuer = issuer
         self._any_kid = any_kid
 
     def lookup(self, kid: str | None, alg: str) -> Sequence[VerifyKey] | None:
         """Return the keys that fit; None when the kid is unknown."""
         return self._key_set.lookup(None if self._any_kid else kid, alg)
 
-    async def find(self, kid: str | None, alg: str) -> Sequence[VerifyKey]:
-        """Return the keys that fit.
+    async def find(
+        self, kid: str | None, alg: str, *, besides: Sequence[VerifyKey] | None = None
+    ) -> Sequence[VerifyKey]:
+        """Return the keys that fit, others than `besides`.
 
         Raises:
             TokenError: `key_unknown`.
         """
         keys = self.lookup(kid, alg)
-        if keys is None:
+        if keys is None or keys is besides:
             raise TokenError(Reason.KEY_UNKNOWN)
         return keys
+
+    def refresh_if_due(self) -> None:
+        """Do nothing: nothing is ever fetched."""
+
+    async def ready(self, *, seconds: float, retry: bool) -> None:
+        """Return at once: the keys are here."""
+
+    async def reload(self) -> None:
+        """Do nothing, likewise."""
+
+    def status(self) -> KeyStatus:
+        """Tell which keys there are; a shared secret has no name."""
+        names = () if self._any_kid else names_of(self._key_set)
+        return KeyStatus(
+            issuer=self._issuer,
+            state=State.FRESH,
+            kids=names,
+            skipped=skipped_of(self._key_set),
+            counters=dict.fromkeys(COUNTERS, 0),
+        )
 
     async def aclose(self) -> None:
         """Do nothing: there is nothing to close."""

@@ -28,6 +28,7 @@ ADVICE = {
         "Compare `iss` with `issuer`, character by character: most often a trailing slash, another tenant, or "
         "another environment."
     ),
+    Reason.TENANT_MISMATCH: "No known issuer sends this: find out who made the token.",
     Reason.KEY_UNKNOWN: (
         "Look for the kid in the issuer's key set. If it is not there, the token is of another environment, or its "
         "key was withdrawn; get a new token."
@@ -73,6 +74,9 @@ ADVICE = {
     ),
     Reason.KEYS_EXPIRED: "As `keys_unavailable`; it has lasted longer than `stale_if_error`.",
     Reason.KEYS_BUSY: "The issuer is slow, and has not been reached since the start. As `keys_unavailable`.",
+    Reason.ISSUER_UNRESOLVED: (
+        "Your allow-list or resolver raised an exception, or returned another issuer's `TrustedIssuer`: the log has it."
+    ),
     Reason.DISCOVERY_FAILED: (
         "The log names each URL and its fault. `issuer` must be exactly what the metadata says; or set `jwks_uri`."
     ),

@@ -20,8 +20,9 @@ from jwt_asgi._keys.discovery import slash_hint
 from jwt_asgi._keys.static import StaticKeys
 from jwt_asgi.cli.advice import ADVICE
 from jwt_asgi.errors import ClaimFailure, JWTASGIError, KeysUnavailable, Reason, TokenError
+from jwt_asgi.issuers import TrustedIssuer
 from jwt_asgi.profiles import Profile
-from jwt_asgi.verifier import TrustedIssuer, Verifier
+from jwt_asgi.verifier import Verifier
 
 __all__ = ["run_explain"]
 

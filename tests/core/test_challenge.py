@@ -62,6 +62,7 @@ ANSWERS: dict[Reason, tuple[int, str | None, str]] = {
     Reason.ALGORITHM_NOT_ALLOWED: (401, invalid(GENERIC), "invalid_token"),
     Reason.TYPE_NOT_ACCEPTED: (401, invalid(GENERIC), "invalid_token"),
     Reason.ISSUER_UNTRUSTED: (401, invalid(GENERIC), "invalid_token"),
+    Reason.TENANT_MISMATCH: (401, invalid(GENERIC), "invalid_token"),
     Reason.KEY_UNKNOWN: (401, invalid(GENERIC), "invalid_token"),
     Reason.KEY_UNSUITABLE: (401, invalid(GENERIC), "invalid_token"),
     Reason.SIGNATURE_INVALID: (401, invalid(GENERIC), "invalid_token"),
@@ -80,6 +81,7 @@ ANSWERS: dict[Reason, tuple[int, str | None, str]] = {
     Reason.KEYS_UNUSABLE: (503, None, "temporarily_unavailable"),
     Reason.KEYS_EXPIRED: (503, None, "temporarily_unavailable"),
     Reason.KEYS_BUSY: (503, None, "temporarily_unavailable"),
+    Reason.ISSUER_UNRESOLVED: (503, None, "temporarily_unavailable"),
     Reason.DISCOVERY_FAILED: (503, None, "temporarily_unavailable"),
     Reason.CONFIGURATION_INVALID: (500, None, "server_error"),
 }

@@ -334,7 +334,14 @@ OPTIONS = ("ttl", "least_ttl", "most_ttl", "stale_if_error", "stale_wait", "time
 def test_the_defaults_are_those_that_the_documentation_names() -> None:
     caching = KeyCaching()
     assert [getattr(caching, name) for name in OPTIONS] == [600.0, 300.0, 3600.0, 86_400.0, 1.0, 5.0]
-    assert tuple(field.name for field in fields(KeyCaching)) == OPTIONS
+    assert tuple(field.name for field in fields(KeyCaching)) == (*OPTIONS, "refresh_on_bad_signature")
+    assert caching.refresh_on_bad_signature is False
+
+
+@pytest.mark.parametrize("value", ["false", 0, 1, None])
+def test_a_switch_takes_true_and_false_alone(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="key_caching refresh_on_bad_signature: expected True or False"):
+        KeyCaching(refresh_on_bad_signature=value)
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ import pytest
 
 from jwt_asgi import FetchResponse, KeyCaching, Reason, TokenError
 from jwt_asgi._core.freshness import State, state_of
-from jwt_asgi._keys import remote
+from jwt_asgi._keys import snapshot
+from jwt_asgi._keys.clock import SteadyClock
 from jwt_asgi._keys.discovery import metadata_urls
 from jwt_asgi._keys.fetch import MAX_BODY_BYTES, FetchError, NoAnswerError
-from jwt_asgi._keys.remote import MAX_WAITERS, RemoteKeys, SteadyClock
+from jwt_asgi._keys.remote import MAX_WAITERS, RemoteKeys
 from tests.keys.script import (
     ALG,
     ISSUER,
@@ -407,7 +408,7 @@ NOW = 1_800_000_000
 async def test_retry_after_is_heeded_up_to_five_minutes(
     value: str, seconds: float, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "time", SimpleNamespace(time=lambda: float(NOW), monotonic=time.monotonic))
+    monkeypatch.setattr(snapshot, "time", SimpleNamespace(time=lambda: float(NOW), monotonic=time.monotonic))
     rig = make_rig(status(code, retry_after=value))
     error = await rig.refusal()
     assert error.retry_after == pytest.approx(max(seconds, 1.0))
@@ -1171,7 +1172,7 @@ async def test_a_loop_that_starts_tasks_eagerly_does_not_start_the_fetch_within_
 def times(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The machine's clocks, to be moved: `wall` and `mono`."""
     now = SimpleNamespace(wall=1e9, mono=100.0)
-    monkeypatch.setattr(remote, "time", SimpleNamespace(time=lambda: now.wall, monotonic=lambda: now.mono))
+    monkeypatch.setattr(snapshot, "time", SimpleNamespace(time=lambda: now.wall, monotonic=lambda: now.mono))
     return now
 
 

@@ -43,7 +43,7 @@ def trusted(**options: Any) -> TrustedIssuer:
     ids=["dict", "another mapping", "str", "bytes"],
 )
 async def test_a_key_set_may_be_given_in_any_form(given: Mapping[str, Any] | str | bytes) -> None:
-    source = StaticKeys(given).for_algorithms([ALG])
+    source = StaticKeys(given).source("https://issuer.test", [ALG])
     found = source.lookup("a", ALG)
     assert found is not None
     assert [key.kid for key in found] == ["a"]
@@ -55,7 +55,7 @@ async def test_a_key_set_may_be_given_in_any_form(given: Mapping[str, Any] | str
 def test_a_key_set_may_be_read_from_a_file(tmp_path: Path, *, as_text: bool) -> None:
     path = tmp_path / "jwks.json"
     path.write_bytes(jwks("a", "b"))
-    source = StaticKeys.from_file(str(path) if as_text else path).for_algorithms([ALG])
+    source = StaticKeys.from_file(str(path) if as_text else path).source("https://issuer.test", [ALG])
     assert source.lookup("b", ALG)
 
 
@@ -64,7 +64,7 @@ def test_a_file_is_read_once(tmp_path: Path) -> None:
     path.write_bytes(jwks("a"))
     keys = StaticKeys.from_file(path)
     path.unlink()
-    assert keys.for_algorithms([ALG]).lookup("a", ALG)
+    assert keys.source("https://issuer.test", [ALG]).lookup("a", ALG)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_file_is_read_once(tmp_path: Path) -> None:
     [("a", ALG, 1), (None, ALG, 1), ("b", ALG, None), ("a", "RS256", 0), (None, "RS256", None)],
 )
 async def test_a_kid_is_known_or_not_and_nothing_is_fetched(kid: str | None, alg: str, expected: int | None) -> None:
-    source = StaticKeys(DOCUMENT).for_algorithms([ALG])
+    source = StaticKeys(DOCUMENT).source("https://issuer.test", [ALG])
     found = source.lookup(kid, alg)
     assert (found if found is None else len(found)) == expected
     if expected is None:
@@ -109,7 +109,7 @@ def test_what_is_no_key_set_at_all_is_refused_at_start(given: Any) -> None:
 
 
 def test_one_bad_key_does_not_spoil_a_static_set() -> None:
-    source = StaticKeys({"keys": [{"kty": "EC", "crv": "P-192"}, 7, jwk("a")]}).for_algorithms([ALG])
+    source = StaticKeys({"keys": [{"kty": "EC", "crv": "P-192"}, 7, jwk("a")]}).source("https://issuer.test", [ALG])
     assert source.lookup("a", ALG)
 
 
@@ -135,18 +135,18 @@ def test_a_secret_is_at_least_as_long_as_its_hash(alg: str, least: int, form: ty
     def secret(size: int) -> SharedSecret:
         return SharedSecret("x" * size if form is str else b"x" * size)
 
-    assert secret(least).for_algorithms([alg]).lookup(None, alg)
+    assert secret(least).source("https://issuer.test", [alg]).lookup(None, alg)
     with pytest.raises(ConfigurationError, match=f"has {least - 1} bytes; {alg} needs at least {least}"):
-        secret(least - 1).for_algorithms([alg])
+        secret(least - 1).source("https://issuer.test", [alg])
 
 
 def test_the_longest_hash_of_several_sets_the_length() -> None:
     with pytest.raises(ConfigurationError, match="HS256, HS512 needs at least 64"):
-        SharedSecret("x" * 63).for_algorithms(["HS512", "HS256"])
+        SharedSecret("x" * 63).source("https://issuer.test", ["HS512", "HS256"])
 
 
 def test_the_length_counts_bytes() -> None:
-    assert SharedSecret("é" * 16).for_algorithms(["HS256"]).lookup(None, "HS256")
+    assert SharedSecret("é" * 16).source("https://issuer.test", ["HS256"]).lookup(None, "HS256")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_secret_is_text_or_bytes(secret: Any) -> None:
 
 def test_nothing_shows_the_secret() -> None:
     secret = SharedSecret(SECRET)
-    source = secret.for_algorithms(["HS256"])
+    source = secret.source("https://issuer.test", ["HS256"])
     shown = [repr(secret), str(secret), f"{secret}", repr(source), repr(source.lookup(None, "HS256"))]
     shown += [repr(trusted(keys=secret, algorithms=["HS256"]))]
     assert not any(SECRET[:16] in text for text in shown)
@@ -183,7 +183,10 @@ def test_nothing_shows_the_secret() -> None:
 
 
 def test_an_error_about_a_secret_does_not_show_it() -> None:
-    for attempt in (lambda: SharedSecret("tiny-secret").for_algorithms(["HS256"]), lambda: SharedSecret("ssh-tiny")):
+    for attempt in (
+        lambda: SharedSecret("tiny-secret").source("https://issuer.test", ["HS256"]),
+        lambda: SharedSecret("ssh-tiny"),
+    ):
         with pytest.raises(ConfigurationError) as caught:
             attempt()
         assert "tiny" not in str(caught.value)
@@ -191,13 +194,13 @@ def test_an_error_about_a_secret_does_not_show_it() -> None:
 
 @pytest.mark.parametrize("kid", [None, "a", "whatever"])
 async def test_a_secret_has_no_kid_so_any_will_do(kid: str | None) -> None:
-    source = SharedSecret(SECRET).for_algorithms(["HS256"])
+    source = SharedSecret(SECRET).source("https://issuer.test", ["HS256"])
     assert source.lookup(kid, "HS256")
     assert await source.find(kid, "HS256")
 
 
 def test_a_secret_verifies_with_the_algorithms_it_was_allowed_for_alone() -> None:
-    source = SharedSecret(SECRET).for_algorithms(["HS256"])
+    source = SharedSecret(SECRET).source("https://issuer.test", ["HS256"])
     assert source.lookup(None, "HS512") is None
     assert source.lookup(None, "RS256") is None
 
@@ -229,7 +232,7 @@ async def _fetch(url: str, *, headers: Mapping[str, str], timeout: float, limit:
 def test_keys_at_hand_go_with_nothing_that_is_for_fetched_ones(
     keys: StaticKeys | SharedSecret, algorithms: list[str], options: Mapping[str, Any]
 ) -> None:
-    with pytest.raises(ConfigurationError, match="expected no jwks_uri, fetch or key_caching"):
+    with pytest.raises(ConfigurationError, match="beside keys that are given"):
         trusted(keys=keys, algorithms=algorithms, **options)
 
 

@@ -1,0 +1,86 @@
+"""Where an issuer's key set is, and one attempt to get it from there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from jwt_asgi._keys.discovery import discover_jwks_uri
+from jwt_asgi._keys.fetch import MAX_BODY_BYTES, NoAnswerError
+from jwt_asgi.types import Clock, Fetch, FetchResponse
+
+__all__ = ["Source"]
+
+METADATA_SECONDS: Final = 86_400.0
+_ACCEPT = {"accept": "application/jwk-set+json, application/json"}
+
+
+class Source:
+    """The key set's URL: given, or named by the issuer's metadata, which is read again after a day."""
+
+    __slots__ = ("_allow_http", "_clock", "_fetch", "_fixed_uri", "_found", "_issuer", "_jitter", "_timeout")
+
+    def __init__(
+        self,
+        issuer: str,
+        *,
+        jwks_uri: str | None,
+        fetch: Fetch,
+        timeout: float,
+        allow_http: bool,
+        clock: Clock,
+        jitter: Callable[[], float],
+    ) -> None:
+        """Ask nobody yet."""
+        self._issuer = issuer
+        self._fixed_uri = jwks_uri
+        self._fetch = fetch
+        self._timeout = timeout
+        self._allow_http = allow_http
+        self._clock = clock
+        self._jitter = jitter
+        self._found: tuple[str, float] | None = None
+
+    @property
+    def uri(self) -> str | None:
+        """The key set's URL, or None while it is not known."""
+        return self._fixed_uri or (None if self._found is None else self._found[0])
+
+    def forget(self) -> None:
+        """Read the metadata again before the next attempt."""
+        self._found = None
+
+    async def get(
+        self, validators: Callable[[str], Mapping[str, str]], *, past_caches: bool
+    ) -> tuple[str, FetchResponse]:
+        """Return the set's URL and what it answered.
+
+        `validators` gives the conditional headers for a URL. `past_caches`: a shared cache on the way may still hold
+        the set from before a rotation, so have it ask the issuer.
+
+        Raises:
+            Exception: discovery's own, or whatever `fetch` raises where there is no answer.
+        """
+        uri = await self._locate()
+        headers = {**_ACCEPT, **({"cache-control": "no-cache"} if past_caches else {}), **validators(uri)}
+        return uri, await self._get(uri, headers=headers, timeout=self._timeout, limit=MAX_BODY_BYTES)
+
+    async def _locate(self) -> str:
+        if self._fixed_uri is not None:
+            return self._fixed_uri
+        if self._found is None or self._clock() >= self._found[1]:
+            uri = await discover_jwks_uri(self._issuer, self._get, timeout=self._timeout, allow_http=self._allow_http)
+            self._found = (uri, self._clock() + METADATA_SECONDS)
+        return self._found[0]
+
+    async def _get(self, url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
+        try:
+            return await self._fetch(url, headers=headers, timeout=timeout, limit=limit)
+        except NoAnswerError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # by the deadline, which the fetch took for a fault
+                raise
+        # A dropped connection or a DNS hiccup; an answer, whatever its status, is never asked for twice
+        await asyncio.sleep(0.05 + 0.2 * self._jitter())
+        return await self._fetch(url, headers=headers, timeout=timeout, limit=limit)
