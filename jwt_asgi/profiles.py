@@ -66,9 +66,15 @@ class Profile:
     ENTRA_V2: ClassVar[Profile]
     """Microsoft Entra ID, tokens of version 2.0: as `ENTRA_V1`, with `azp` for `appid`, and `ver` is `2.0`."""
     AUTH0: ClassVar[Profile]
-    """Auth0: `client_id` (its RFC 9068 dialect) or `azp`, which ID tokens lack, must be there; roles: `permissions`."""
+    """Auth0: roles are `permissions`.
+
+    `client_id` (in its RFC 9068 dialect) or `azp` must be there, which ID tokens lack, and nothing that only they have.
+    """
     OKTA: ClassVar[Profile]
-    """Okta, a custom authorization server: `cid`, which ID tokens lack, is required; scopes: `scp`, roles: `groups`."""
+    """Okta, a custom authorization server: scopes are in `scp`, roles in `groups`.
+
+    `cid` must be there, which ID tokens lack and which is the client, and nothing that only they have.
+    """
     KEYCLOAK: ClassVar[Profile]
     """Keycloak: the claim `typ` is `Bearer`, as in no ID or refresh token; the client is `azp`, which is required.
 
@@ -136,6 +142,9 @@ Profile.RFC9068 = Profile(
     types=_ACCESS_TOKEN_TYPES,
     required=("sub", "iat", "jti", "client_id"),
 )
+_OF_ID_TOKENS = ("at_hash", "c_hash", "nonce")
+"""OIDC Core 1.0 sections 2 and 3.3.2.11."""
+
 Profile.ENTRA_V1 = Profile(
     name="ENTRA_V1",
     types=Profile.GENERIC.types,
@@ -158,6 +167,7 @@ Profile.AUTH0 = Profile(
     name="AUTH0",
     types=Profile.GENERIC.types,
     required_one_of=(("client_id", "azp"),),
+    forbidden=_OF_ID_TOKENS,
     roles=(("permissions",),),
     client=(("client_id",), ("azp",)),
 )
@@ -165,6 +175,7 @@ Profile.OKTA = Profile(
     name="OKTA",
     types=Profile.GENERIC.types,
     required=("cid",),
+    forbidden=_OF_ID_TOKENS,
     scopes=(("scp",),),
     roles=(("groups",),),
     client=(("cid",),),
@@ -198,7 +209,7 @@ Profile.ZITADEL = Profile(
     name="ZITADEL",
     types=Profile.GENERIC.types,
     required=("jti",),
-    forbidden=("at_hash", "c_hash", "nonce", "auth_time", "amr", "acr"),  # OIDC Core sections 2 and 3.3.2.11
+    forbidden=(*_OF_ID_TOKENS, "auth_time", "amr", "acr"),
     roles=(("urn:zitadel:iam:org:project:roles",),),
     role_objects=True,
     client=(("client_id",), ("azp",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -230,3 +231,9 @@ async def test_a_claim_that_a_profile_requires_is_not_there_when_it_is_null(clai
     with pytest.raises(TokenError) as caught:
         await read(Profile.RFC9068, {"client_id": "app", claim: None})
     assert caught.value.reason in {Reason.CLAIM_MISSING, Reason.CLAIM_MALFORMED}
+
+
+def test_every_profile_is_on_the_page_of_the_providers() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "how-to" / "providers.md").read_text(encoding="utf-8")
+    for name, profile in PROFILES.items():
+        assert f"| `Profile.{profile.name}` | `{name}` |" in page

@@ -230,8 +230,20 @@ AUTH0 = Provider(
     refused={
         "an ID token": Refused(
             header=JWT,
-            claims={**AUTH0_CLAIMS, "aud": CLIENT, "nonce": "n", "sid": "s", "name": "Jane", "email": "j@example.com"},
+            claims={**AUTH0_CLAIMS, "aud": CLIENT, "sid": "s", "name": "Jane", "email": "j@example.com"},
             reason=Reason.CLAIM_MISSING,
+            generic=True,
+        ),
+        "an ID token with a nonce": Refused(
+            header=JWT,
+            claims={**AUTH0_CLAIMS, "aud": CLIENT, "nonce": "n", "sid": "s", "name": "Jane"},
+            reason=Reason.TYPE_NOT_ACCEPTED,
+            generic=True,
+        ),
+        "an ID token that names its client": Refused(
+            header=JWT,
+            claims={**AUTH0_CLAIMS, "aud": CLIENT, "azp": CLIENT, "nonce": "n", "sid": "s"},
+            reason=Reason.TYPE_NOT_ACCEPTED,
             generic=True,
         ),
     },
@@ -286,6 +298,12 @@ OKTA = Provider(
                 "preferred_username": "jane@example.com",
                 "groups": ["Everyone"],
             },
+            reason=Reason.TYPE_NOT_ACCEPTED,
+            generic=True,
+        ),
+        "an ID token that came without an access token": Refused(
+            header={},
+            claims={**OKTA_CLAIMS, "jti": "ID.opaque", "aud": CLIENT, "sub": "00u1", "amr": ["pwd"], "idp": "00o1"},
             reason=Reason.CLAIM_MISSING,
             generic=True,
         ),
