@@ -61,7 +61,7 @@ class Profile:
     """Microsoft Entra ID, tokens of version 1.0.
 
     `appid`, which ID tokens lack, is required and is the client; `ver` is `1.0`; scopes are in `scp`. `scp` or `roles`
-    must be there, since Entra gives every application of the tenant a token for your API that holds neither.
+    must be there, since by default Entra gives every application of the tenant a token for your API with neither.
     """
     ENTRA_V2: ClassVar[Profile]
     """Microsoft Entra ID, tokens of version 2.0: as `ENTRA_V1`, with `azp` for `appid`, and `ver` is `2.0`."""
