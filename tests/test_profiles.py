@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jwt_asgi import AccessToken, ConfigurationError, Profile, Reason, TokenError, TrustedIssuer, Verifier
+from jwt_asgi.profiles import PROFILES
 from jwt_asgi.testing import TestIssuer
 
 ISSUER = TestIssuer(algorithms=["ES256"])
@@ -20,6 +22,12 @@ async def read(profile: Profile, claims: dict[str, Any]) -> AccessToken:
     return await Verifier(TrustedIssuer(**ISSUER.options(), profile=profile)).verify(token)
 
 
+def asks_nothing_more(profile: Profile) -> bool:
+    """Whether a profile leaves alone what only the profiles of providers use."""
+    more = (profile.required_one_of, profile.kinds, profile.forbidden, profile.role_objects)
+    return profile.audience == (("aud",),) and not any(more)
+
+
 def test_the_generic_profile_takes_what_most_issuers_send() -> None:
     assert Profile.GENERIC.name == "GENERIC"
     assert Profile.GENERIC.types == {None, "jwt", "at+jwt", "application/at+jwt"}
@@ -27,6 +35,7 @@ def test_the_generic_profile_takes_what_most_issuers_send() -> None:
     assert Profile.GENERIC.scopes == (("scope",),)
     assert Profile.GENERIC.roles == (("roles",),)
     assert Profile.GENERIC.client == (("client_id",), ("azp",))
+    assert asks_nothing_more(Profile.GENERIC)
 
 
 def test_the_strict_profile_is_rfc_9068_to_the_letter() -> None:
@@ -37,6 +46,42 @@ def test_the_strict_profile_is_rfc_9068_to_the_letter() -> None:
     assert Profile.RFC9068.scopes == (("scope",),)
     assert Profile.RFC9068.roles == (("roles",),)
     assert Profile.RFC9068.client == (("client_id",),)
+    assert asks_nothing_more(Profile.RFC9068)
+
+
+def test_every_profile_has_a_name_for_the_command_line() -> None:
+    assert [*PROFILES] == [
+        *("generic", "rfc9068", "entra-v1", "entra-v2", "auth0", "okta", "keycloak", "cognito", "google", "zitadel")
+    ]
+    attributes = {name: value for name, value in vars(Profile).items() if isinstance(value, Profile)}
+    assert {profile.name: profile for profile in PROFILES.values()} == attributes
+
+
+def test_the_named_profiles_cannot_be_changed_for_everybody() -> None:
+    profiles: Any = PROFILES
+    with pytest.raises(TypeError):
+        profiles["generic"] = Profile.RFC9068
+
+
+@pytest.mark.parametrize("profile", [pytest.param(value, id=name) for name, value in PROFILES.items()])
+def test_a_named_profile_can_be_a_key_and_is_only_equal_to_itself(profile: Profile) -> None:
+    assert [other for other in PROFILES.values() if other == profile] == [profile]
+    assert len({*PROFILES.values(), profile}) == len(PROFILES)
+
+
+PROVIDERS = [
+    pytest.param(value, id=name) for name, value in PROFILES.items() if value not in {Profile.GENERIC, Profile.RFC9068}
+]
+
+
+@pytest.mark.parametrize("profile", PROVIDERS)
+def test_the_profile_of_a_provider_takes_no_type_that_the_generic_one_refuses(profile: Profile) -> None:
+    assert profile.types <= Profile.GENERIC.types
+
+
+@pytest.mark.parametrize("profile", PROVIDERS)
+def test_where_there_is_an_aud_no_profile_of_a_provider_looks_elsewhere(profile: Profile) -> None:
+    assert profile.audience[0] == ("aud",)
 
 
 def test_a_profile_cannot_be_changed() -> None:
@@ -67,6 +112,23 @@ def test_replace_changes_what_is_given_and_nothing_else() -> None:
     assert Profile.RFC9068.roles == (("roles",),)
 
 
+def test_replace_keeps_what_tells_an_access_token() -> None:
+    mine = Profile.COGNITO.replace(audience=[["aud"]], scopes=[["scp"]], roles=[["groups"]], client=[["cid"]])
+    assert (mine.audience, mine.scopes, mine.roles, mine.client) == (
+        (("aud",),),
+        (("scp",),),
+        (("groups",),),
+        (("cid",),),
+    )
+    assert (mine.types, mine.required, mine.kinds) == (
+        Profile.COGNITO.types,
+        Profile.COGNITO.required,
+        Profile.COGNITO.kinds,
+    )
+    assert Profile.ZITADEL.replace(roles=[["r"]]).role_objects
+    assert Profile.ZITADEL.replace(roles=[["r"]]).forbidden == Profile.ZITADEL.forbidden
+
+
 def test_replace_without_anything_is_the_same_profile() -> None:
     assert Profile.GENERIC.replace() == Profile.GENERIC
 
@@ -80,7 +142,7 @@ def test_replace_copies_the_paths() -> None:
     assert mine.roles == (("realm_access", "roles"),)
 
 
-@pytest.mark.parametrize("option", ["scopes", "roles", "client"])
+@pytest.mark.parametrize("option", ["audience", "scopes", "roles", "client"])
 @pytest.mark.parametrize(
     "paths", ["roles", ["roles"], ("realm_access", "roles"), [[]], [["a", 7]], [[["a"]]], [7], 7, [None]]
 )
@@ -169,3 +231,9 @@ async def test_a_claim_that_a_profile_requires_is_not_there_when_it_is_null(clai
     with pytest.raises(TokenError) as caught:
         await read(Profile.RFC9068, {"client_id": "app", claim: None})
     assert caught.value.reason in {Reason.CLAIM_MISSING, Reason.CLAIM_MALFORMED}
+
+
+def test_every_profile_is_on_the_page_of_the_providers() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "how-to" / "providers.md").read_text(encoding="utf-8")
+    for name, profile in PROFILES.items():
+        assert f"| `Profile.{profile.name}` | `{name}` |" in page

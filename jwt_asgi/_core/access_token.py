@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from jwt_asgi._core.claims import claim_at
+from jwt_asgi._core.claims import claim_at, named_audience
 from jwt_asgi._core.signature import Verified
 from jwt_asgi.profiles import ClaimPath, Profile
 
@@ -52,8 +52,8 @@ class AccessToken:
 
     @cached_property
     def audience(self) -> tuple[str, ...]:
-        """`aud`, always a tuple."""
-        audience = self._claims.get("aud", ())
+        """`aud`, or what the profile names in its place; always a tuple."""
+        _, audience = named_audience(self._claims, self._profile)
         return (audience,) if isinstance(audience, str) else tuple(audience)
 
     @cached_property
@@ -64,7 +64,7 @@ class AccessToken:
     @cached_property
     def roles(self) -> frozenset[str]:
         """The roles, likewise. Entries that are not strings are left out."""
-        return _roles(self._claims, self._profile.roles)
+        return _roles(self._claims, self._profile)
 
     @property
     def expires_at(self) -> float:
@@ -114,12 +114,14 @@ def _scopes(claims: Mapping[str, Any], paths: Iterable[ClaimPath]) -> frozenset[
     return frozenset()
 
 
-def _roles(claims: Mapping[str, Any], paths: Iterable[ClaimPath]) -> frozenset[str]:
+def _roles(claims: Mapping[str, Any], profile: Profile) -> frozenset[str]:
     entries: list[object] = []
-    for path in paths:
+    for path in profile.roles:
         value = claim_at(claims, path)
         if isinstance(value, list):
             entries += value
+        elif profile.role_objects and isinstance(value, dict):
+            entries += [role for role, granted in value.items() if granted]
     return _names(entries)
 
 

@@ -15,9 +15,9 @@ from jwt_asgi._core.policy import Policy
 from jwt_asgi._core.signature import Verified
 from jwt_asgi._core.token import Untrusted
 from jwt_asgi.errors import ClaimFailure, Reason, TokenError
-from jwt_asgi.profiles import ClaimPath
+from jwt_asgi.profiles import ClaimPath, Profile
 
-__all__ = ["check_before_fetch", "check_claims", "claim_at", "failed_claims"]
+__all__ = ["check_before_fetch", "check_claims", "claim_at", "failed_claims", "named_audience"]
 
 LATEST_DATE = 253_402_300_799
 """9999-12-31T23:59:59Z, in seconds. A larger NumericDate is in milliseconds, or an attack on a conversion."""
@@ -26,6 +26,8 @@ _KINDS_REFUSED = frozenset({"id", "refresh", "logout", "offline"})
 """RFC 8725 section 3.11: Cognito writes `token_use: id`, Keycloak `typ: Refresh`, others `type: refresh_token`."""
 
 _IDENTIFIERS = ("sub", "jti", "client_id")
+_TYPED = frozenset({"iss", "aud", "exp", "nbf", "iat", *_IDENTIFIERS})
+"""Claims that are malformed when they are null, which is told elsewhere."""
 _NUMBERS = frozenset({int, float})
 # CWE-93, CWE-117: identifiers end up in headers and logs of applications
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -56,8 +58,9 @@ def failed_claims(claims: Mapping[str, Any], policy: Policy, now: float) -> tupl
     """Return every claim that fails, the weightiest first."""
     failures: list[ClaimFailure] = []
     _check_identity(failures, claims, policy)
-    _check_kind(failures, claims)
-    _check_shapes(failures, claims, policy)
+    _check_kind(failures, claims, policy.profile)
+    _check_required(failures, claims, policy.profile)
+    _check_shapes(failures, claims, policy.profile)
     _check_times(failures, claims, policy, now)
     return tuple(failures)
 
@@ -70,6 +73,18 @@ def claim_at(claims: Mapping[str, Any], path: ClaimPath) -> Any:  # noqa: ANN401
             return None
         value = value.get(key)
     return value
+
+
+def named_audience(claims: Mapping[str, Any], profile: Profile) -> tuple[str, Any]:
+    """Return the claim that says whom the token is for, and its value, or () where there is none.
+
+    The first path that is there counts, null or not: it is never passed over for what follows.
+    """
+    for path in profile.audience:
+        holder = claim_at(claims, path[:-1]) if len(path) > 1 else claims
+        if isinstance(holder, dict) and path[-1] in holder:
+            return ".".join(path), holder[path[-1]]
+    return ".".join(next(iter(profile.audience), ("aud",))), ()
 
 
 def _refuse(failures: tuple[ClaimFailure, ...]) -> None:
@@ -87,44 +102,63 @@ def _check_identity(failures: list[ClaimFailure], claims: Mapping[str, Any], pol
         name, tenant = policy.tenant
         if claims.get(name) != tenant:
             _fail(failures, name, Reason.TENANT_MISMATCH, f"expected exactly {tenant!r}, as in iss", claims.get(name))
-    _check_audience(failures, claims, policy.audience)
+    _check_audience(failures, claims, policy)
     if "cnf" in claims:
         # RFC 9449 section 7.2, RFC 8705 section 3: a bound token is no bearer token
         _fail(failures, "cnf", Reason.BINDING_UNSUPPORTED, "expected a token that is not bound to a key", claims["cnf"])
 
 
-def _check_audience(failures: list[ClaimFailure], claims: Mapping[str, Any], accepted: frozenset[str] | None) -> None:
-    if "aud" not in claims:
+def _check_audience(failures: list[ClaimFailure], claims: Mapping[str, Any], policy: Policy) -> None:
+    accepted = policy.audience
+    claim, audience = named_audience(claims, policy.profile)
+    if audience == ():
         if accepted is not None:
-            _fail(failures, "aud", Reason.CLAIM_MISSING, f"expected one of {', '.join(sorted(accepted))}")
+            _fail(failures, claim, Reason.CLAIM_MISSING, f"expected one of {', '.join(sorted(accepted))}")
         return
-    audience = claims["aud"]
     named = [audience] if isinstance(audience, str) else audience
     if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
-        _fail(failures, "aud", Reason.CLAIM_MALFORMED, _NAMES, audience)
+        _fail(failures, claim, Reason.CLAIM_MALFORMED, _NAMES, audience)
     elif accepted is not None and accepted.isdisjoint(named):
-        _fail(failures, "aud", Reason.AUDIENCE_MISMATCH, f"expected one of {', '.join(sorted(accepted))}", audience)
+        _fail(failures, claim, Reason.AUDIENCE_MISMATCH, f"expected one of {', '.join(sorted(accepted))}", audience)
 
 
-def _check_kind(failures: list[ClaimFailure], claims: Mapping[str, Any]) -> None:
+def _check_kind(failures: list[ClaimFailure], claims: Mapping[str, Any], profile: Profile) -> None:
+    for name, accepted in profile.kinds:
+        kind = claims.get(name)
+        if not isinstance(kind, str) or kind not in accepted:
+            reason = Reason.CLAIM_MISSING if kind is None else Reason.TYPE_NOT_ACCEPTED
+            _fail(failures, name, reason, f"expected {' or '.join(sorted(accepted))}, by profile {profile.name}", kind)
     for name in ("token_use", "typ", "type"):
         kind = claims.get(name)
-        if isinstance(kind, str) and kind.lower().replace("-", "_").removesuffix("_token") in _KINDS_REFUSED:
+        if not isinstance(kind, str) or any(failure.claim == name for failure in failures):
+            continue
+        if kind.lower().replace("-", "_").removesuffix("_token") in _KINDS_REFUSED:
             _fail(failures, name, Reason.TYPE_NOT_ACCEPTED, "expected an access token", kind)
+    for name in profile.forbidden:
+        if name in claims:
+            expected = f"expected an access token, which has no such claim by profile {profile.name}"
+            _fail(failures, name, Reason.TYPE_NOT_ACCEPTED, expected, claims[name])
 
 
-def _check_shapes(failures: list[ClaimFailure], claims: Mapping[str, Any], policy: Policy) -> None:
-    for name in policy.profile.required:
-        if name not in claims:
-            _fail(failures, name, Reason.CLAIM_MISSING, f"required by profile {policy.profile.name}")
+def _check_required(failures: list[ClaimFailure], claims: Mapping[str, Any], profile: Profile) -> None:
+    for name in profile.required:
+        if name not in claims or (claims[name] is None and name not in _TYPED):
+            _fail(failures, name, Reason.CLAIM_MISSING, f"required by profile {profile.name}")
+    for names in profile.required_one_of:
+        if not any(claims.get(name) for name in names):
+            expected = f"{' or '.join(names)} is required by profile {profile.name}"
+            _fail(failures, names[0], Reason.CLAIM_MISSING, expected)
+
+
+def _check_shapes(failures: list[ClaimFailure], claims: Mapping[str, Any], profile: Profile) -> None:
     for name in _IDENTIFIERS:
         if name in claims and not _is_identifier(claims[name]):
             _fail(failures, name, Reason.CLAIM_MALFORMED, _AN_IDENTIFIER, claims[name])
-    for path in policy.profile.client:
+    for path in profile.client:
         client = claim_at(claims, path)
         if client is not None and path[0] not in _IDENTIFIERS and not _is_identifier(client):
             _fail(failures, ".".join(path), Reason.CLAIM_MALFORMED, _AN_IDENTIFIER, client)
-    for path in policy.profile.scopes:
+    for path in profile.scopes:
         holder = claim_at(claims, path[:-1])
         if isinstance(holder, dict) and path[-1] in holder and not isinstance(holder[path[-1]], (str, list)):
             _fail(failures, ".".join(path), Reason.CLAIM_MALFORMED, _NAMES, holder[path[-1]])

@@ -11,6 +11,7 @@ from jwt_asgi._version import __version__
 from jwt_asgi.cli.demo import run_demo
 from jwt_asgi.cli.explain import run_explain
 from jwt_asgi.errors import ConfigurationError
+from jwt_asgi.profiles import PROFILES
 
 __all__ = ["main"]
 
@@ -64,7 +65,9 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--jwks", metavar="FILE", help="take the keys from a file, and fetch nothing")
     source.add_argument("--jwks-uri", metavar="URL", help="where the issuer's keys are; by default its metadata tells")
-    parser.add_argument("--profile", choices=("generic", "rfc9068"), default="generic", help="default: generic")
+    parser.add_argument(
+        "--profile", choices=tuple(PROFILES), default="generic", metavar="NAME", help=f"one of: {', '.join(PROFILES)}"
+    )
     parser.add_argument("--leeway", type=float, default=30.0, metavar="SECONDS", help="default: 30")
     parser.add_argument(
         "token", nargs="?", default="-", metavar="TOKEN", help="the token; - or nothing: read it from standard input"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from jwt_asgi._core.claims import failed_claims
+from jwt_asgi._core.claims import failed_claims, named_audience
 from jwt_asgi._core.policy import Policy, check_header
 from jwt_asgi._core.signature import verify_signature
 from jwt_asgi._core.token import Untrusted, parse_token
@@ -21,13 +21,12 @@ from jwt_asgi._keys.static import StaticKeys
 from jwt_asgi.cli.advice import ADVICE
 from jwt_asgi.errors import ClaimFailure, JWTASGIError, KeysUnavailable, Reason, TokenError
 from jwt_asgi.issuers import TrustedIssuer
-from jwt_asgi.profiles import Profile
+from jwt_asgi.profiles import PROFILES
 from jwt_asgi.verifier import Verifier
 
 __all__ = ["run_explain"]
 
 _ACCEPTED, _REFUSED, _NO_KEYS = 0, 1, 3
-_PROFILES = {"generic": Profile.GENERIC, "rfc9068": Profile.RFC9068}
 _DATES = ("exp", "nbf", "iat")
 _LONGEST = 200
 
@@ -54,7 +53,7 @@ def run_explain(options: argparse.Namespace) -> int:
         algorithms=options.alg,
         jwks_uri=options.jwks_uri,
         keys=StaticKeys.from_file(options.jwks) if options.jwks else None,
-        profile=_PROFILES[options.profile],
+        profile=PROFILES[options.profile],
         leeway=options.leeway,
     )
     text = sys.stdin.read() if options.token == "-" else options.token  # noqa: S105 - the sign for standard input
@@ -143,7 +142,10 @@ def _claim_checks(untrusted: Untrusted, policy: Policy, now: float) -> Iterator[
     failures: dict[str, list[ClaimFailure]] = {}
     for failure in failed_claims(untrusted.claims, policy, now):
         failures.setdefault(failure.claim, []).append(failure)
-    watched = ("iss", "aud", "cnf", *policy.profile.required, "nbf", "iat", "exp")
+    profile = policy.profile
+    audience, _ = named_audience(untrusted.claims, profile)
+    kinds = (name for name, _ in profile.kinds)
+    watched = ("iss", audience, "cnf", *kinds, *profile.required, "nbf", "iat", "exp")
     for name in dict.fromkeys((*watched, *failures)):
         actual = _readable(name, untrusted.claims[name]) if name in untrusted.claims else "absent"
         hint = slash_hint(untrusted.claims.get("iss"), policy.issuer) if name == "iss" else ""

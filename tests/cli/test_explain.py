@@ -150,3 +150,29 @@ def test_a_wrong_option_says_what_to_write(
 def test_the_profile_can_be_the_strict_one(issuer: TestIssuer, jwks: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert explain(jwks, issuer.token(without=["jti"]), "--profile", "rfc9068") == 1
     assert "required by profile RFC9068" in capsys.readouterr().out
+
+
+def test_the_profile_can_be_that_of_a_provider(
+    issuer: TestIssuer, jwks: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = issuer.token(client_id=AUDIENCE, without=["aud"], claims={"token_use": "access"})
+    assert explain(jwks, token, "--profile", "cognito") == 0
+    out = capsys.readouterr().out
+    lines = [" ".join(line.split()) for line in out.splitlines() if line.startswith("  ok")]
+    assert f'ok client_id "{AUDIENCE}"' in lines
+    assert 'ok token_use "access"' in lines
+    assert "ok aud absent" not in lines
+
+    assert explain(jwks, issuer.token(claims={"token_use": "id"}), "--profile", "cognito") == 1
+    out = capsys.readouterr().out
+    assert 'expected access, by profile COGNITO; it is "id"   type_not_accepted' in out
+    assert "Refused: type_not_accepted," in out
+
+
+def test_a_profile_that_is_not_there_is_told_with_those_that_are(
+    jwks: str, issuer: TestIssuer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        explain(jwks, issuer.token(), "--profile", "entra")
+    assert caught.value.code == 2
+    assert "entra-v2" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,6 +57,22 @@ def test_what_is_absent_is_none_or_empty() -> None:
 )
 def test_the_audience_is_always_a_tuple(aud: object, audience: tuple[str, ...]) -> None:
     assert read(aud=aud).audience == audience
+
+
+@pytest.mark.parametrize(
+    ("claims", "audience"),
+    [
+        ({"aud": "a"}, ("a",)),
+        ({"aud": []}, ()),
+        ({"aud": ["a", "b"], "client_id": "c"}, ("a", "b")),
+        ({"client_id": "c"}, ("c",)),
+        ({}, ()),
+    ],
+)
+def test_the_audience_is_what_the_profile_compares(claims: dict[str, Any], audience: tuple[str, ...]) -> None:
+    profile = Profile.GENERIC.replace(audience=[["aud"], ["client_id"]])
+    kept = {name: value for name, value in good_claims().items() if name not in {"aud", "client_id"}}
+    assert AccessToken(Verified({}, kept | claims, KEY), profile).audience == audience
 
 
 # --- scopes ---------------------------------------------------------------------------------------------------------
@@ -129,6 +146,28 @@ KEYCLOAK = Profile.GENERIC.replace(
 )
 def test_roles_are_the_strings_in_the_arrays_at_all_paths(claims: dict[str, Any], roles: set[str]) -> None:
     assert read(KEYCLOAK, **claims).roles == roles
+
+
+@pytest.mark.parametrize(
+    ("claims", "roles"),
+    [
+        pytest.param({"roles": {"a": {"1": "x"}, "b": True, "c": "x"}}, {"a", "b", "c"}, id="keys"),
+        pytest.param({"roles": {"a": {}, "b": False, "c": None, "d": [], "e": "", "f": 0}}, set(), id="not granted"),
+        pytest.param({"roles": {"": {"1": "x"}}}, set(), id="an empty name"),
+        pytest.param({"roles": {}}, set(), id="an empty object"),
+        pytest.param({"roles": ["a"]}, {"a"}, id="an array all the same"),
+        pytest.param({"roles": ["a"], "more": {"b": 1}}, {"a", "b"}, id="all paths"),
+        pytest.param({"roles": "a"}, set(), id="a string"),
+        pytest.param({"roles": [{"a": 1}]}, set(), id="an object in an array"),
+    ],
+)
+def test_the_keys_of_an_object_are_roles_where_the_profile_says_so(claims: dict[str, Any], roles: set[str]) -> None:
+    profile = replace(Profile.GENERIC, role_objects=True, roles=(("roles",), ("more",)))
+    assert read(profile, **claims).roles == roles
+
+
+def test_the_keys_of_an_object_are_no_roles_otherwise() -> None:
+    assert read(roles={"admin": {"1": "x"}}).roles == frozenset()
 
 
 @pytest.mark.parametrize(

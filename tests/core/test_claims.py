@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from jwt_asgi import Profile, Reason, TokenError
-from jwt_asgi._core.claims import LATEST_DATE, check_before_fetch, check_claims, claim_at, failed_claims
+from jwt_asgi._core.claims import (
+    LATEST_DATE,
+    check_before_fetch,
+    check_claims,
+    claim_at,
+    failed_claims,
+    named_audience,
+)
 from jwt_asgi._core.jwks import secret_key
 from jwt_asgi._core.policy import Policy
 from jwt_asgi._core.signature import Verified
@@ -121,6 +129,55 @@ def test_without_the_audience_check_the_audience_still_has_its_type(audience: ob
     assert failures(good_claims(aud=audience), ANYONE) == [("aud", Reason.CLAIM_MALFORMED)]
 
 
+ELSEWHERE = Profile.GENERIC.replace(audience=[["aud"], ["ext", "for"], ["client_id"]])
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        pytest.param({"aud": AUDIENCE, "ext": {"for": "x"}}, [], id="the first path"),
+        pytest.param({"ext": {"for": AUDIENCE}, "client_id": "x"}, [], id="the second"),
+        pytest.param({"ext": {}, "client_id": AUDIENCE}, [], id="the third"),
+        pytest.param({"ext": [], "client_id": AUDIENCE}, [], id="an array on the way"),
+        pytest.param({"ext": None, "client_id": AUDIENCE}, [], id="null on the way"),
+        pytest.param(
+            {"aud": "x", "client_id": AUDIENCE}, [("aud", Reason.AUDIENCE_MISMATCH)], id="the first is another"
+        ),
+        pytest.param({"aud": [], "client_id": AUDIENCE}, [("aud", Reason.AUDIENCE_MISMATCH)], id="the first is empty"),
+        pytest.param(
+            {"aud": "", "client_id": AUDIENCE}, [("aud", Reason.AUDIENCE_MISMATCH)], id="the first is no text"
+        ),
+        pytest.param({"aud": None, "client_id": AUDIENCE}, [("aud", Reason.CLAIM_MALFORMED)], id="the first is null"),
+        pytest.param({"aud": 7, "client_id": AUDIENCE}, [("aud", Reason.CLAIM_MALFORMED)], id="the first is a number"),
+        pytest.param({"ext": {"for": None}}, [("ext.for", Reason.CLAIM_MALFORMED)], id="the second is null"),
+        pytest.param({"ext": {"for": "x"}}, [("ext.for", Reason.AUDIENCE_MISMATCH)], id="the second is another"),
+        pytest.param({"ext": {"for": ["x", AUDIENCE]}}, [], id="the second is an array"),
+        pytest.param({"client_id": "x"}, [("client_id", Reason.AUDIENCE_MISMATCH)], id="the third is another"),
+        pytest.param({}, [("aud", Reason.CLAIM_MISSING)], id="none"),
+    ],
+)
+def test_the_first_path_of_the_audience_that_is_there_counts(
+    claims: dict[str, Any], expected: list[tuple[str, Reason]]
+) -> None:
+    assert failures(without("aud", "client_id") | claims, a_policy(profile=ELSEWHERE)) == expected
+
+
+def test_a_missing_audience_is_named_by_the_first_path_and_is_missing_where_there_is_no_path() -> None:
+    nested = Profile.GENERIC.replace(audience=[["ext", "for"]])
+    assert failures(good_claims(), a_policy(profile=nested)) == [("ext.for", Reason.CLAIM_MISSING)]
+    nowhere = replace(Profile.GENERIC, audience=())
+    assert failures(good_claims(), a_policy(profile=nowhere)) == [("aud", Reason.CLAIM_MISSING)]
+    assert failures(good_claims(), a_policy(profile=nowhere, audience=None)) == []
+
+
+def test_the_audience_is_told_with_the_claim_that_names_it() -> None:
+    assert named_audience({"aud": "a", "client_id": "b"}, ELSEWHERE) == ("aud", "a")
+    assert named_audience({"client_id": "b"}, ELSEWHERE) == ("client_id", "b")
+    assert named_audience({"ext": {"for": ["c"]}}, ELSEWHERE) == ("ext.for", ["c"])
+    assert named_audience({"aud": None}, ELSEWHERE) == ("aud", None)
+    assert named_audience({}, ELSEWHERE) == ("aud", ())
+
+
 @pytest.mark.parametrize("confirmation", [{"jkt": "x"}, {"x5t#S256": "x"}, {}, None, 7, ""])
 def test_a_token_that_is_bound_to_a_key_is_no_bearer_token(confirmation: object) -> None:
     assert failures(good_claims(cnf=confirmation)) == [("cnf", Reason.BINDING_UNSUPPORTED)]
@@ -152,6 +209,83 @@ def test_a_token_that_calls_itself_another_kind_is_refused(claim: str, kind: str
 def test_a_token_that_calls_itself_anything_else_passes(kind: object) -> None:
     for claim in ("token_use", "typ", "type"):
         assert failures(good_claims(**{claim: kind})) == [], claim
+
+
+USE = replace(Profile.GENERIC, name="USE", kinds=(("token_use", frozenset({"access", "both"})),))
+
+
+@pytest.mark.parametrize("kind", ["access", "both"])
+def test_a_kind_that_the_profile_names_passes(kind: str) -> None:
+    assert failures(good_claims(token_use=kind), a_policy(profile=USE)) == []
+
+
+@pytest.mark.parametrize(
+    "kind", ["id", "refresh", "Access", "ACCESS", "access ", "", "access_token", 7, True, ["access"], {"access": 1}]
+)
+def test_any_other_kind_is_refused_once(kind: object) -> None:
+    (failure,) = failed_claims(good_claims(token_use=kind), a_policy(profile=USE), NOW)
+    assert (failure.claim, failure.reason, failure.actual) == ("token_use", Reason.TYPE_NOT_ACCEPTED, kind)
+    assert failure.expected == "expected access or both, by profile USE"
+
+
+@pytest.mark.parametrize("claims", [good_claims(), good_claims(token_use=None)])
+def test_a_token_that_does_not_tell_its_kind_is_refused_where_the_profile_names_one(claims: dict[str, Any]) -> None:
+    assert failures(claims) == []
+    assert failures(claims, a_policy(profile=USE)) == [("token_use", Reason.CLAIM_MISSING)]
+
+
+def test_each_of_several_kinds_must_be_right_and_the_others_still_are_told() -> None:
+    both = replace(USE, kinds=(*USE.kinds, ("ver", frozenset({"2.0"}))))
+    assert failures(good_claims(token_use="access", ver="2.0"), a_policy(profile=both)) == []
+    assert failures(good_claims(token_use="id", ver="1.0", typ="Refresh"), a_policy(profile=both)) == [
+        ("token_use", Reason.TYPE_NOT_ACCEPTED),
+        ("ver", Reason.TYPE_NOT_ACCEPTED),
+        ("typ", Reason.TYPE_NOT_ACCEPTED),
+    ]
+
+
+@pytest.mark.parametrize("value", ["h", "", None, 0, False, []])
+def test_a_claim_that_no_access_token_has_tells_another_kind(value: object) -> None:
+    profile = replace(Profile.GENERIC, name="MINE", forbidden=("nonce", "at_hash"))
+    assert failures(good_claims(), a_policy(profile=profile)) == []
+    assert failures(good_claims(at_hash=value)) == []
+    (failure,) = failed_claims(good_claims(at_hash=value), a_policy(profile=profile), NOW)
+    assert (failure.claim, failure.reason) == ("at_hash", Reason.TYPE_NOT_ACCEPTED)
+    assert failure.expected == "expected an access token, which has no such claim by profile MINE"
+
+
+# --- required -------------------------------------------------------------------------------------------------------
+
+
+def test_a_required_claim_that_is_null_is_missing_or_malformed_and_told_once() -> None:
+    names = ("sub", "jti", "client_id", "exp", "nbf", "iat", "iss", "aud")
+    every = a_policy(profile=replace(Profile.GENERIC, name="MINE", required=(*names, "cid")))
+    assert failures(good_claims(nbf=NOW, cid="c"), every) == []
+    assert failures(good_claims(nbf=NOW, cid=None), every) == [("cid", Reason.CLAIM_MISSING)]
+    assert failures(good_claims(nbf=NOW, cid=""), every) == []
+    for name in names:
+        claims = good_claims(nbf=NOW, cid="c") | {name: None}
+        reason = Reason.ISSUER_UNTRUSTED if name == "iss" else Reason.CLAIM_MALFORMED
+        assert failures(claims, every) == [(name, reason)]
+
+
+@pytest.mark.parametrize(
+    ("claims", "missing"),
+    [
+        ({"scp": "a"}, []),
+        ({"roles": ["a"]}, []),
+        ({"scp": "a", "roles": ["a"]}, []),
+        ({"scp": "", "roles": ["a"]}, []),
+        ({"scp": "", "roles": []}, ["scp"]),
+        ({"scp": None}, ["scp"]),
+        ({}, ["scp"]),
+    ],
+)
+def test_of_each_group_one_claim_must_be_there_and_say_something(claims: dict[str, Any], missing: list[str]) -> None:
+    profile = replace(Profile.GENERIC, name="MINE", required_one_of=(("scp", "roles"), ("client_id",)))
+    found = failed_claims(good_claims(**claims), a_policy(profile=profile), NOW)
+    assert [(failure.claim, failure.reason) for failure in found] == [(name, Reason.CLAIM_MISSING) for name in missing]
+    assert all(failure.expected == "scp or roles is required by profile MINE" for failure in found)
 
 
 # --- shapes ---------------------------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ import pytest
 from jwt_asgi import FetchResponse, KeyCaching, Reason, TokenError
 from jwt_asgi._core.freshness import State, state_of
 from jwt_asgi._keys import snapshot
-from jwt_asgi._keys.clock import SteadyClock
 from jwt_asgi._keys.discovery import metadata_urls
 from jwt_asgi._keys.fetch import MAX_BODY_BYTES, FetchError, NoAnswerError
 from jwt_asgi._keys.remote import MAX_WAITERS, RemoteKeys
@@ -1163,52 +1162,3 @@ async def test_a_loop_that_starts_tasks_eagerly_does_not_start_the_fetch_within_
         assert rig.calls == 1
     finally:
         loop.set_task_factory(None)
-
-
-# The clock
-
-
-@pytest.fixture
-def times(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """The machine's clocks, to be moved: `wall` and `mono`."""
-    now = SimpleNamespace(wall=1e9, mono=100.0)
-    monkeypatch.setattr(snapshot, "time", SimpleNamespace(time=lambda: now.wall, monotonic=lambda: now.mono))
-    return now
-
-
-@pytest.mark.parametrize(
-    ("wall", "mono", "expected"),
-    [(10.0, 10.0, 10.0), (0.0, 5.0, 5.0), (-86_400.0, 5.0, 5.0), (86_400.0, 0.0, 86_400.0), (-5.0, 0.0, 0.0)],
-    ids=["both", "wall stands", "wall set back", "asleep", "wall alone set back"],
-)
-def test_the_larger_step_of_both_clocks_counts(
-    times: SimpleNamespace, wall: float, mono: float, expected: float
-) -> None:
-    clock = SteadyClock()
-    assert clock() == 0.0
-    times.wall += wall
-    times.mono += mono
-    assert clock() == pytest.approx(expected)
-    assert clock() == pytest.approx(expected)
-
-
-def test_the_clock_never_goes_back(times: SimpleNamespace) -> None:
-    clock, seen = SteadyClock(), [0.0]
-    for wall, mono in ((1, 1), (-100, 1), (50, 1), (0, 0), (-1, 0), (1, 2)):
-        times.wall += wall
-        times.mono += mono
-        seen.append(clock())
-    assert seen == sorted(seen)
-    assert seen[-1] == pytest.approx(1 + 1 + 50 + 0 + 0 + 2)
-
-
-async def test_keys_age_while_the_machine_sleeps(times: SimpleNamespace) -> None:
-    fetch = ScriptedFetch(key_set("a"))
-    keys = RemoteKeys(ISSUER, jwks_uri=JWKS_URI, fetch=fetch, caching=KeyCaching(), jitter=lambda: 0.5)
-    await keys.find("a", ALG)
-    times.wall += 479
-    assert is_fresh(keys)
-    times.wall -= 86_400
-    assert is_fresh(keys)
-    times.wall += 1
-    assert not is_fresh(keys)

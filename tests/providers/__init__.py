@@ -1,0 +1,1 @@
+"""Tokens shaped as the providers document them, through the verifier with real signatures."""
