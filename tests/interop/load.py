@@ -115,6 +115,10 @@ class Load:
             assert time.monotonic() < deadline, f"not reached within {_PATIENCE:g} s: {what}"
             await asyncio.sleep(_STEP)
 
+    async def until_time(self, moment: float) -> None:
+        """Go on until the monotonic clock says this."""
+        await self.until("a moment", lambda: time.monotonic() >= moment)
+
     async def until_served(self, kid: str, *, workers: int, requests: int) -> None:
         """Go on until all workers have answered with this kid, and so many requests with any were made since now."""
         enough = len(self.answers) + requests

@@ -49,8 +49,7 @@ async def test_every_good_token_is_accepted_through_the_rotations_that_the_fetch
             for number in range(rotations):
                 if number >= AT_ONCE:
                     # each worker took its first fetch for an unknown kid before all had served that
-                    due = seen_at[0] + (number - AT_ONCE + 1) * REFILL_SECONDS + 1
-                    await load.until(f"the time of rotation {number + 1}", lambda due=due: time.monotonic() >= due)
+                    await load.until_time(seen_at[0] + (number - AT_ONCE + 1) * REFILL_SECONDS + 1)
                 kid = await load.rotate()
                 await load.until_served(kid, workers=WORKERS, requests=REQUESTS_BETWEEN)
                 seen_at.append(time.monotonic())
@@ -62,6 +61,8 @@ async def test_every_good_token_is_accepted_through_the_rotations_that_the_fetch
     assert load.refused == []
     assert len(load.kids) == 1 + rotations
     assert [len(load.workers_of(kid)) for kid in load.kids] == [WORKERS] * (1 + rotations)
+    newest_since = min(answer.sent_at for answer in load.answers if answer.kid == load.kids[-1])
+    assert {answer.kid for answer in load.answers if answer.sent_at > newest_since} == set(load.kids)
     assert len(load.answers) >= REQUESTS_BETWEEN * (1 + rotations)
     # for each worker a cold one and one for each rotation; the first scheduled one would come after 450 s
     assert gets <= most_gets
@@ -81,7 +82,11 @@ async def test_every_good_token_is_accepted_while_the_provider_is_down_and_a_rot
                 async with load.provider_in_use:
                     await asyncio.to_thread(up.close)
                     went_at = time.monotonic()
-                    await load.until("the end of the outage", lambda: time.monotonic() >= went_at + outage)
+                    await load.until_time(went_at + outage)
+                    await load.until(
+                        "both workers have failed to fetch the keys",
+                        lambda: all(answer.fetches_failed for answer in load.latest().values()),
+                    )
                     down = load.latest()
                     load.provider = await asyncio.to_thread(up.enter_context, running("ES256", state))
                     back_at = time.monotonic()
