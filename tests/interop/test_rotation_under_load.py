@@ -28,7 +28,7 @@ WORKERS = 2
 AT_ONCE = 2
 REFILL_SECONDS = 30.0
 """The limit on fetches for unknown kids."""
-REQUESTS_BETWEEN = 150
+REQUESTS_BETWEEN = 100
 """At least so many are answered after each rotation."""
 
 pytestmark = pytest.mark.usefixtures("provider_is_installed")
