@@ -10,13 +10,18 @@ import pytest
 from tests.interop.identity_provider import ALGORITHMS, IdentityProvider, missing, running
 
 
-@pytest.fixture(scope="module", params=ALGORITHMS)
-def provider(request: pytest.FixtureRequest) -> Iterator[IdentityProvider]:
-    """A running oidc-provider; each test brings its own middleware, so its keys may have been rotated before."""
+@pytest.fixture(scope="session")
+def provider_is_installed() -> None:
+    """Skip the tests that need oidc-provider where there is none, or fail them."""
     reason = missing()
     if reason is not None:
         if os.environ.get("JWT_ASGI_REQUIRE_INTEROP") == "1":
             pytest.fail(f"JWT_ASGI_REQUIRE_INTEROP is 1, and {reason}")
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="module", params=ALGORITHMS)
+def provider(request: pytest.FixtureRequest, provider_is_installed: None) -> Iterator[IdentityProvider]:
+    """A running oidc-provider; each test brings its own middleware, so its keys may have been rotated before."""
     with running(request.param) as identity_provider:
         yield identity_provider

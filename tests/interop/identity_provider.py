@@ -73,16 +73,21 @@ def missing() -> str | None:
 
 
 @contextmanager
-def running(algorithm: str) -> Iterator[IdentityProvider]:
-    """Start an oidc-provider that signs access tokens with `algorithm`; it ends with the block."""
+def running(algorithm: str, state: Path | None = None) -> Iterator[IdentityProvider]:
+    """Start an oidc-provider that signs access tokens with `algorithm`; it ends with the block, at once.
+
+    With a file for its state, one that is started again with the same file has the same address and the same keys.
+    """
     node = shutil.which("node")
     assert node is not None, missing()
-    command = [node, str(_DIRECTORY / "provider.mjs"), algorithm]
+    command = [node, str(_DIRECTORY / "provider.mjs"), algorithm, *([] if state is None else [str(state)])]
     # It exits when its stdin closes, so it does not outlive this process either. Its stderr goes where pytest's does.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             issuer = _issuer_of(process)
-            with httpx.Client(base_url=issuer, timeout=_ANSWER_SECONDS, trust_env=False) as client:
+            # it closes idle connections after 5 s, so a client that kept them as long could lose that race
+            limits = httpx.Limits(keepalive_expiry=2)
+            with httpx.Client(base_url=issuer, timeout=_ANSWER_SECONDS, limits=limits, trust_env=False) as client:
                 yield IdentityProvider(issuer, algorithm, client)
         finally:
             _stop(process)

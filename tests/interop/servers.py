@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -18,11 +18,12 @@ from pathlib import Path
 
 import uvicorn
 
-from jwt_asgi import JWTMiddleware, Scope, check_access
+from jwt_asgi import HttpxFetch, JWTMiddleware, KeyCaching, Scope, check_access
 from jwt_asgi.testing import TestIssuer
-from jwt_asgi.types import ASGIApp, ASGIScope, Receive, Send
+from jwt_asgi.types import ASGIApp, ASGIScope, FetchResponse, Receive, Send
 
 ROOT = Path(__file__).parents[2]
+AUDIENCE = "https://api.test"
 SECONDS = 20.0
 """How long a server may take to start, and to stop."""
 
@@ -35,8 +36,12 @@ SERVERS = {
 
 
 def create_app() -> ASGIApp:
-    """The application, as the environment describes it; its lifespan leaves a line at each end."""
-    released = asyncio.Event()
+    """The application, as the environment describes it; its lifespan leaves a line at each end.
+
+    Each answer that it gives says in its headers which process gave it, and how many fetches of that process were
+    answered and failed.
+    """
+    released, fetch, key_seconds = asyncio.Event(), CountedFetch(), float(os.environ["TEST_KEY_SECONDS"])
 
     async def app(scope: ASGIScope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -48,10 +53,16 @@ def create_app() -> ASGIApp:
         else:
             if scope["path"] == "/release":
                 released.set()
-            await answer(scope, receive, send)
+            await answer(scope, receive, send, fetch.headers())
 
     door = JWTMiddleware(
-        app, issuer=os.environ["TEST_ISSUER"], audience="https://api.test", algorithms=["ES256"], exempt=["/healthz"]
+        app,
+        issuer=os.environ["TEST_ISSUER"],
+        audience=os.environ["TEST_AUDIENCE"],
+        algorithms=["ES256"],
+        key_caching=KeyCaching(ttl=key_seconds, least_ttl=min(key_seconds, KeyCaching().least_ttl)),
+        fetch=fetch,
+        exempt=["/healthz"],
     )
 
     async def entry(scope: ASGIScope, receive: Receive, send: Send) -> None:
@@ -61,6 +72,30 @@ def create_app() -> ASGIApp:
         await door(scope, receive, send)
 
     return entry
+
+
+class CountedFetch:
+    """The default fetch, which counts."""
+
+    def __init__(self) -> None:
+        """Nothing has been fetched yet."""
+        self._fetch = HttpxFetch()
+        self._answered = self._failed = 0
+
+    async def __call__(self, url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
+        """GET `url`."""
+        try:
+            response = await self._fetch(url, headers=headers, timeout=timeout, limit=limit)
+        except Exception:
+            self._failed += 1
+            raise
+        self._answered += 1
+        return response
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The process and its counts."""
+        counts = {b"pid": os.getpid(), b"fetches-answered": self._answered, b"fetches-failed": self._failed}
+        return [(name, str(count).encode()) for name, count in counts.items()]
 
 
 async def lifespan(scope: ASGIScope, receive: Receive, send: Send) -> None:
@@ -75,7 +110,7 @@ async def lifespan(scope: ASGIScope, receive: Receive, send: Send) -> None:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def answer(scope: ASGIScope, receive: Receive, send: Send) -> None:
+async def answer(scope: ASGIScope, receive: Receive, send: Send, more_headers: Sequence[tuple[bytes, bytes]]) -> None:
     """Say who asks, what the lifespan left, and how much was sent."""
     received, more = 0, True
     while more:
@@ -90,7 +125,11 @@ async def answer(scope: ASGIScope, receive: Receive, send: Send) -> None:
             "received": received,
         }
     ).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        *more_headers,
+    ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
@@ -139,18 +178,25 @@ class Server:
 
 
 @contextmanager
-def serving(name: str, issuer: TestIssuer, folder: Path) -> Iterator[Server]:
-    """Serve the application until the block ends."""
+def serving(
+    name: str, issuer: str, folder: Path, *, audience: str = AUDIENCE, key_seconds: float = 600.0, workers: int = 1
+) -> Iterator[Server]:
+    """Serve the application until the block ends; uvicorn can do so in several worker processes."""
     port = _free_port()
     record, log = folder / "lifespan.txt", folder / "server.log"
     program, *options = SERVERS[name]
+    if workers > 1:
+        assert program == "uvicorn", "the options of the others are not the same"
+        options += ["--workers", str(workers)]
     factory = [] if program == "hypercorn" else ["--factory"]
     target = "tests.interop.servers:create_app" + ("()" if program == "hypercorn" else "")
     command = [sys.executable, "-m", program, *(option.format(port=port) for option in options), *factory, target]
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
-        "TEST_ISSUER": issuer.issuer,
+        "TEST_ISSUER": issuer,
+        "TEST_AUDIENCE": audience,
+        "TEST_KEY_SECONDS": str(key_seconds),
         "TEST_RECORD": str(record),
     }
     with log.open("wb") as output:

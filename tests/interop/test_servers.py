@@ -52,7 +52,7 @@ def server(
     request: pytest.FixtureRequest, issuer: TestIssuer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """Each server in turn."""
-    with serving(request.param, issuer, tmp_path_factory.mktemp("server")) as running:
+    with serving(request.param, issuer.issuer, tmp_path_factory.mktemp("server")) as running:
         yield running
 
 

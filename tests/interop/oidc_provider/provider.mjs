@@ -2,8 +2,11 @@
 //
 // Prints one line when it listens, {"issuer": "http://127.0.0.1:PORT"}, and exits when stdin closes. Next to the
 // provider's own endpoints it answers POST /control/rotate?keep=0|1 and GET /control/counts.
+//
+// The port and the keys are kept in the file named second, if one is: started again with it, it is the same provider.
 
 import { generateKeyPairSync } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 
 import { errors, Provider } from 'oidc-provider';
@@ -17,9 +20,9 @@ const KEY_PAIRS = {
 const AUDIENCES = ['https://api.example.com', 'https://other.example.com'];
 const SCOPE = 'todos:read todos:write';
 
-const algorithm = process.argv[2];
+const [algorithm, stateFile] = process.argv.slice(2);
 if (!Object.hasOwn(KEY_PAIRS, algorithm)) {
-  console.error(`usage: node provider.mjs ${Object.keys(KEY_PAIRS).join('|')}`);
+  console.error(`usage: node provider.mjs ${Object.keys(KEY_PAIRS).join('|')} [STATE_FILE]`);
   process.exit(2);
 }
 console.info = console.warn; // the provider's notices: stdout carries the one line only
@@ -29,7 +32,9 @@ process.stdin.on('end', () => process.exit(0)).resume();
 let issuer;
 let provider;
 let answer;
-let signingKeys = [];
+let { port, signingKeys } = stateFile && existsSync(stateFile)
+  ? JSON.parse(readFileSync(stateFile, 'utf8'))
+  : { port: 0, signingKeys: [] };
 let jwksGets = 0;
 
 // The key that comes first in the set signs.
@@ -37,6 +42,13 @@ function rotate({ keep }) {
   const { privateKey } = KEY_PAIRS[algorithm]();
   const fresh = { ...privateKey.export({ format: 'jwk' }), alg: algorithm, use: 'sig' };
   signingKeys = keep ? [fresh, ...signingKeys] : [fresh];
+  begin();
+}
+
+function begin() {
+  if (stateFile) {
+    writeFileSync(stateFile, JSON.stringify({ port, signingKeys }));
+  }
   provider = new Provider(issuer, configuration());
   provider.on('server_error', (_, error) => console.error(error));
   answer = provider.callback();
@@ -94,8 +106,13 @@ const server = createServer((request, response) => {
   }
   answer(request, response);
 });
-server.listen(0, '127.0.0.1', () => {
-  issuer = `http://127.0.0.1:${server.address().port}`;
-  rotate({ keep: false });
+server.listen(port, '127.0.0.1', () => {
+  port = server.address().port;
+  issuer = `http://127.0.0.1:${port}`;
+  if (signingKeys.length === 0) {
+    rotate({ keep: false });
+  } else {
+    begin();
+  }
   console.log(JSON.stringify({ issuer }));
 });
