@@ -44,28 +44,45 @@ class Authority:
         """A client's context that trusts this authority alone."""
         return ssl.create_default_context(cafile=self.root_file)
 
-    def serving(self, host: str, *, days: float = 1) -> ssl.SSLContext:
-        """A server's context for this name or address; with negative `days` its certificate has expired."""
+    def serving(
+        self, host: str, *, days: float = 1, self_signed: bool = False, of_clients: bool = False
+    ) -> ssl.SSLContext:
+        """A server's context for this name or address; with negative `days` its certificate has expired.
+
+        With `of_clients` it asks for a certificate of this authority.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate(host, days=days, self_signed=self_signed))
+        if of_clients:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(self.root_file)
+        return context
+
+    def certificate(self, host: str, *, days: float = 1, self_signed: bool = False) -> Path:
+        """The file of a certificate for this name or address, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([_alternative(host)])
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        builder = self._builder(_name(host), key, days=days)
-        certificate = builder.add_extension(names, critical=False).add_extension(issuer, critical=False)
-        path = self._directory / f"{host}{days}.pem"
+        signer = (_name(host), key) if self_signed else (self._name, self._key)
+        builder = self._builder(_name(host), key, days=days, issuer=signer[0]).add_extension(names, critical=False)
+        if not self_signed:
+            builder = builder.add_extension(issuer, critical=False)
+        certificate = builder.sign(signer[1], hashes.SHA256())
+        path = self._directory / f"{host}{days}{self_signed}.pem"
         path.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
-            + certificate.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+            + certificate.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context
+        return path
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: float) -> x509.CertificateBuilder:
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: float, issuer: x509.Name | None = None
+    ) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return x509.CertificateBuilder(
-            issuer_name=self._name,
+            issuer_name=issuer or self._name,
             subject_name=subject,
             public_key=key.public_key(),
             serial_number=x509.random_serial_number(),
