@@ -17,6 +17,7 @@ once.
 from __future__ import annotations
 
 import re
+from calendar import timegm
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
@@ -252,7 +253,9 @@ def retry_after(value: str, now: float) -> float:
     if _DIGITS.fullmatch(value):
         return _delta(value)
     try:
-        return max(parsedate_to_datetime(value).timestamp() - now, 0.0)
+        moment = parsedate_to_datetime(value)
+        # RFC 9110 section 5.6.7: dates are in UTC, also in the form that does not say so
+        return max((moment.timestamp() if moment.tzinfo else timegm(moment.timetuple())) - now, 0.0)
     except (ValueError, TypeError, OverflowError):
         return 0.0
 

@@ -7,8 +7,10 @@ Both are tried, in this order. The metadata's own `issuer` must be the configure
 
 from __future__ import annotations
 
+import time
 from urllib.parse import urlsplit, urlunsplit
 
+from jwt_asgi._core.freshness import retry_after
 from jwt_asgi._core.token import strict_json_object
 from jwt_asgi._keys.fetch import MAX_BODY_BYTES, FetchError, NoAnswerError, check_url
 from jwt_asgi.errors import ConfigurationError, KeysUnavailable, Reason
@@ -39,6 +41,7 @@ async def discover_jwks_uri(issuer: str, fetch: Fetch, *, timeout: float, allow_
         Exception: whatever `fetch` raises where there is no answer at all.
     """
     faults: list[str] = []
+    asked = 0.0
     for url in metadata_urls(issuer):
         try:
             response = await fetch(url, headers=_ACCEPT, timeout=timeout, limit=MAX_BODY_BYTES)
@@ -49,12 +52,13 @@ async def discover_jwks_uri(issuer: str, fetch: Fetch, *, timeout: float, allow_
             continue
         if response.status != _OK:
             faults.append(f"{url} answered {response.status}")
+            asked = max(asked, retry_after(response.headers.get("retry-after", ""), time.time()))
             continue
         try:
             return _jwks_uri(response.body, issuer, allow_http=allow_http)
         except ValueError as error:
             faults.append(f"{url}: {error}")
-    raise KeysUnavailable(Reason.DISCOVERY_FAILED, "; ".join(faults), issuer=issuer)
+    raise KeysUnavailable(Reason.DISCOVERY_FAILED, "; ".join(faults), issuer=issuer, retry_after=asked)
 
 
 def _jwks_uri(body: bytes, issuer: str, *, allow_http: bool) -> str:

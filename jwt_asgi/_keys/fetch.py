@@ -98,6 +98,9 @@ class HttpxFetch:
                 if len(raw) > limit:
                     raise FetchError(f"{url} answered with more than {limit} bytes")
             encoding = response.headers.get("content-encoding", "identity").strip().lower()
+            if response.status_code != httpx.codes.OK:
+                # An error's page is not read, and a 304 may name a coding though it has no body
+                encoding = "identity"
             body = _inflate(bytes(raw), encoding, limit, url)
             return FetchResponse(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
 

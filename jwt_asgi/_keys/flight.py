@@ -17,6 +17,8 @@ from typing import Any
 
 __all__ = ["Flight", "pause"]
 
+GIVE_UP_SECONDS = 1.0
+
 
 class Flight:
     """One attempt. It lands with True (a set was confirmed), False (it failed) or None (it was given up).
@@ -72,7 +74,8 @@ class Flight:
         if task is None or task.done() or not _on_asyncio() or self._loop is not asyncio.get_running_loop():
             return
         task.cancel()
-        await asyncio.wait([task])
+        # Bounded, since a fetch may take no cancellation
+        await asyncio.wait([task], timeout=GIVE_UP_SECONDS)
 
     async def _work(self, work: Callable[[Flight], Awaitable[None]]) -> None:
         # Under an eager task factory this would run at once, inside the caller's lock

@@ -234,7 +234,7 @@ class RemoteKeys:
             facts = Facts(
                 known=keys is not None and keys is not besides,
                 waited=waited,
-                failed=self._trouble.failures > 0 or landed is False,
+                failed=self._trouble.failures > 0 or (waited and not landed),
                 flying=flight is not None,
                 backing_off=now < self._trouble.retry_at,
                 missed_before=now < not_before,
@@ -300,12 +300,15 @@ class RemoteKeys:
 
     async def _fly(self, flight: Flight) -> None:
         old = self._snapshot
+        # After a failure without conditions: some issuer or gateway chokes on them alone
+        known = None if self._trouble.failures else old
         try:
             async with asyncio.timeout(self._caching.timeout):
                 uri, response = await self._source.get(
-                    lambda uri: {} if old is None else old.validators(uri), past_caches=flight.past_caches
+                    lambda uri: {} if known is None else known.validators(uri), past_caches=flight.past_caches
                 )
-                keys = await keys_of(response, uri, old)
+                asked = known is not None and bool(known.validators(uri))
+                keys = await keys_of(response, old, asked=asked)
             events = self._accept(
                 flight, renewed(response, uri, keys, old, self._caching, self._clock(), self._jitter())
             )

@@ -39,7 +39,8 @@ class Snapshot:
     def validators(self, uri: str) -> dict[str, str]:
         """Headers that ask whether the set has changed (RFC 9110 section 13.1); they hold for its own URL alone."""
         named = {"if-none-match": self.etag} if self.etag else {"if-modified-since": self.last_modified}
-        return {name: value for name, value in named.items() if value and uri == self.uri}
+        # RFC 9110 section 8.8.3 lets an ETag have bytes beyond ASCII, which a client may be unable to send
+        return {name: value for name, value in named.items() if value and value.isascii() and uri == self.uri}
 
     def describe(self, status: KeyStatus, now: float) -> KeyStatus:
         """Return the status with what is known of this set."""
@@ -61,13 +62,13 @@ class Snapshot:
         )
 
 
-async def keys_of(response: FetchResponse, uri: str, old: Snapshot | None) -> KeySet:
-    """Return the keys that an answer confirms or brings; `old` is the set at hand.
+async def keys_of(response: FetchResponse, old: Snapshot | None, *, asked: bool) -> KeySet:
+    """Return the keys that an answer confirms or brings; `old` is the set at hand, `asked`: whether it has changed.
 
     Raises:
         KeysUnavailable: it does neither; what is at hand stays as good as it was.
     """
-    if response.status == _NOT_MODIFIED and old is not None and old.validators(uri):
+    if response.status == _NOT_MODIFIED and old is not None and asked:
         return old.keys
     if response.status != _OK:
         raise _refused(response)

@@ -60,6 +60,7 @@ TABLE[State.STALE] = [
     ({"known": False, "missed_before": True}, Step.REFUSE_UNKNOWN),
     ({"known": False, "flying": True}, Step.WAIT),
     ({"known": False, "backing_off": True}, Step.REFUSE_UNAVAILABLE),
+    ({"known": False, "may_fetch": False, "failed": True}, Step.REFUSE_UNAVAILABLE),
     ({"known": False, "may_fetch": False}, Step.REFUSE_UNKNOWN),
     ({"known": False}, Step.WAIT),
 ]
@@ -366,7 +367,7 @@ def test_what_is_no_number_of_seconds_is_refused(value: Any) -> None:
 @pytest.mark.parametrize("option", ["ttl", "least_ttl", "most_ttl", "timeout"])
 def test_zero_seconds_are_refused_where_they_would_stop_everything(option: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        KeyCaching(**{option: 0})
+        KeyCaching(**dict[str, Any]({option: 0}))
     assert caught.value.option == f"key_caching {option}"
 
 

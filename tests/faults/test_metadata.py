@@ -80,7 +80,6 @@ async def test_metadata_that_was_read_once_may_go_for_a_day(
             assert (await issuer.status(good_token()), issuer.gets) == (200, gets)
 
 
-@pytest.mark.xfail(reason="the metadata's Retry-After is dropped")
 async def test_retry_after_of_the_metadata_is_heeded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     async with world(monkeypatch, tmp_path, discovered=True) as issuer:
         patience = answer(429, headers={"retry-after": "120"})
