@@ -140,6 +140,57 @@ def test_a_miss_of_before_never_hides_a_key_that_came_in_since(state: State) -> 
             assert decide(state, Facts(**facts)) is decide(state, Facts(**(facts | {"missed_before": False})))
 
 
+WAITING = {Step.WAIT, Step.WAIT_BRIEFLY}
+
+
+@pytest.mark.parametrize("state", YOUNG)
+def test_while_a_set_is_young_the_issuer_is_never_to_blame_and_no_known_key_waits(state: State) -> None:
+    for facts in EVERY_FACTS:
+        step = decide(state, Facts(**facts))
+        assert step is not Step.REFUSE_UNAVAILABLE, facts
+        assert not facts["known"] or step not in WAITING, facts
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_key_that_is_not_there_is_never_used_and_a_known_one_is_never_called_unknown(state: State) -> None:
+    for facts in EVERY_FACTS:
+        step = decide(state, Facts(**facts))
+        assert step not in ({Step.REFUSE_UNKNOWN} if facts["known"] else {Step.USE, Step.USE_AND_REFRESH}), facts
+
+
+def test_once_an_attempt_has_failed_no_request_waits_for_a_stale_key() -> None:
+    for facts in EVERY_FACTS:
+        if facts["known"] and facts["failed"]:
+            assert decide(State.STALE, Facts(**facts)) not in WAITING, facts
+
+
+def test_a_stale_key_is_not_used_before_the_issuer_was_asked_or_an_attempt_has_failed() -> None:
+    for facts in EVERY_FACTS:
+        if not (facts["waited"] or facts["failed"] or facts["backing_off"]):
+            assert decide(State.STALE, Facts(**facts)) not in {Step.USE, Step.USE_AND_REFRESH}, facts
+
+
+@pytest.mark.parametrize("state", WITH_KEYS)
+def test_a_kid_that_was_missed_just_now_joins_no_flight_and_starts_none(state: State) -> None:
+    for facts in EVERY_FACTS:
+        if not facts["known"] and facts["missed_before"]:
+            assert decide(state, Facts(**facts)) not in WAITING, facts
+
+
+@pytest.mark.parametrize("state", [State.AGEING, State.STALE, *WITHOUT_KEYS])
+def test_the_limit_on_misses_never_keeps_a_refresh_back(state: State) -> None:
+    for facts in EVERY_FACTS:
+        if facts["known"] or state in WITHOUT_KEYS:
+            assert decide(state, Facts(**facts)) is decide(state, Facts(**(facts | {"may_fetch": False}))), facts
+
+
+@pytest.mark.parametrize("state", [State.STALE, *WITHOUT_KEYS])
+def test_a_wait_in_vain_in_an_outage_is_never_the_tokens_fault(state: State) -> None:
+    for facts in EVERY_FACTS:
+        if facts["waited"] and facts["failed"]:
+            assert decide(state, Facts(**facts)) is not Step.REFUSE_UNKNOWN, facts
+
+
 def test_facts_are_a_request_that_knows_nothing_bad_unless_told() -> None:
     assert Facts(known=True) == Facts(
         known=True,
