@@ -1,4 +1,4 @@
-"""The command line: demo, explain; nothing imports it."""
+"""The command line: demo, explain, doctor; nothing imports it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from jwt_asgi._core.freshness import KeyCaching
 from jwt_asgi._core.policy import ASYMMETRIC_ALGORITHMS
 from jwt_asgi._version import __version__
 from jwt_asgi.cli.demo import run_demo
+from jwt_asgi.cli.doctor import run_doctor
 from jwt_asgi.cli.explain import run_explain
 from jwt_asgi.errors import ConfigurationError
 from jwt_asgi.profiles import PROFILES
@@ -34,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_demo(commands.add_parser("demo", help="start an issuer and a protected API on this machine, to play with"))
     _add_explain(commands.add_parser("explain", help="say, check by check, why one token is accepted or refused"))
+    _add_doctor(commands.add_parser("doctor", help="check a configuration against the issuer that it names"))
     return parser
 
 
@@ -73,3 +76,31 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
         "token", nargs="?", default="-", metavar="TOKEN", help="the token; - or nothing: read it from standard input"
     )
     parser.set_defaults(run=run_explain)
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Fetches the issuer's metadata and key set as the service does, nothing else, and says of each check what was "
+        "found and what to do. Exit code: 0 nothing worse than a warning, 1 a fault, 2 called wrongly, 3 the issuer "
+        "could not be reached."
+    )
+    parser.add_argument("--issuer", required=True, help="the trusted issuer, exactly as in `iss`")
+    parser.add_argument("--audience", required=True, action="append", help="this API, as in `aud`; may be repeated")
+    parser.add_argument(
+        "--alg",
+        required=True,
+        action="append",
+        metavar="NAME",
+        help=f"an allowed algorithm; may be repeated. One of: {', '.join(ASYMMETRIC_ALGORITHMS)}",
+    )
+    parser.add_argument("--jwks-uri", metavar="URL", help="where the issuer's keys are; by default its metadata tells")
+    parser.add_argument("--profile", choices=("generic", "rfc9068"), default="generic", help="default: generic")
+    parser.add_argument("--leeway", type=float, default=30.0, metavar="SECONDS", help="default: 30")
+    parser.add_argument("--ca-file", metavar="PEM", help="trust these certificate authorities, and no others")
+    parser.add_argument("--allow-http", action="store_true", help="make plain http a warning in place of a fault")
+    timeout = KeyCaching().timeout
+    parser.add_argument(
+        "--timeout", type=float, default=timeout, metavar="SECONDS", help=f"for each request; default: {timeout:g}"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object in place of text")
+    parser.set_defaults(run=run_doctor)
