@@ -309,9 +309,8 @@ class RemoteKeys:
                 )
                 asked = known is not None and bool(known.validators(uri))
                 keys = await keys_of(response, old, asked=asked)
-            events = self._accept(
-                flight, renewed(response, uri, keys, old, self._caching, self._clock(), self._jitter())
-            )
+            new = renewed(response, uri, keys, old, self._caching, self._clock(), self._jitter())
+            events = self._accept(flight, new)
         except TimeoutError:
             where = self._source.uri or self._issuer
             error = FetchError(f"{where} did not answer in full within {self._caching.timeout:g} s")

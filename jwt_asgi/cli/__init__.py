@@ -94,7 +94,9 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
         help=f"an allowed algorithm; may be repeated. One of: {', '.join(ASYMMETRIC_ALGORITHMS)}",
     )
     parser.add_argument("--jwks-uri", metavar="URL", help="where the issuer's keys are; by default its metadata tells")
-    parser.add_argument("--profile", choices=("generic", "rfc9068"), default="generic", help="default: generic")
+    parser.add_argument(
+        "--profile", choices=tuple(PROFILES), default="generic", metavar="NAME", help=f"one of: {', '.join(PROFILES)}"
+    )
     parser.add_argument("--leeway", type=float, default=30.0, metavar="SECONDS", help="default: 30")
     parser.add_argument("--ca-file", metavar="PEM", help="trust these certificate authorities, and no others")
     parser.add_argument("--allow-http", action="store_true", help="make plain http a warning in place of a fault")

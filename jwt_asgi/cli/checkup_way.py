@@ -65,11 +65,14 @@ def check_http(case: Case) -> Finding:
         return warning(f"plain http, on loopback: {listed([printable(url) for url in plain])}", expected, advice)
     found = f"plain http: {listed(open_)}"
     if case.allow_http:
-        advice = "Anyone who can change traffic on the way can sign in as anyone. Ask the issuer over https."
+        advice = (
+            "Anyone who can change traffic on the way can sign in as anyone. Ask the issuer over https, or give the "
+            "service allow_http=True, knowing that."
+        )
         return warning(found, expected, advice)
     advice = (
-        "Use the issuer's https URL; the service refuses plain http. --allow-http makes this a warning, for a network "
-        "that nobody else can reach."
+        "Use the issuer's https URL; the service refuses plain http. On a network that nobody else can reach, "
+        "allow_http=True in the service and --allow-http here make this a warning."
     )
     return fault(found, expected, advice)
 

@@ -21,9 +21,9 @@ from jwt_asgi.cli.checkup_keys import read_keys
 from jwt_asgi.cli.checkup_metadata import likely_uri
 from jwt_asgi.cli.findings import Case, Check, Exchange, Status, printable, verdict
 from jwt_asgi.errors import ConfigurationError, KeysUnavailable
-from jwt_asgi.profiles import Profile
+from jwt_asgi.issuers import TrustedIssuer
+from jwt_asgi.profiles import PROFILES
 from jwt_asgi.types import Fetch, FetchResponse
-from jwt_asgi.verifier import TrustedIssuer
 
 __all__ = ["run_doctor"]
 
@@ -54,26 +54,17 @@ def run_doctor(options: argparse.Namespace) -> int:
 def _configure(options: argparse.Namespace) -> tuple[Case, HttpxFetch]:
     """Have the service's own code check the options; plain http alone is left to the check of that name."""
     caching, fetch = KeyCaching(timeout=options.timeout), _https(options.ca_file)
-
-    def trust(issuer: str, jwks_uri: str | None) -> TrustedIssuer:
-        return TrustedIssuer(
-            issuer=issuer,
-            audience=options.audience,
-            algorithms=options.alg,
-            jwks_uri=jwks_uri,
-            profile=getattr(Profile, options.profile.upper().replace("-", "_")),
-            leeway=options.leeway,
-            key_caching=caching,
-            fetch=fetch,
-        )
-
-    try:
-        trusted = trust(options.issuer, options.jwks_uri)
-    except ConfigurationError as error:
-        try:
-            trusted = trust(_secure(options.issuer), options.jwks_uri and _secure(options.jwks_uri))
-        except ConfigurationError:
-            raise error from None
+    trusted = TrustedIssuer(
+        issuer=options.issuer,
+        audience=options.audience,
+        algorithms=options.alg,
+        jwks_uri=options.jwks_uri,
+        profile=PROFILES[options.profile],
+        leeway=options.leeway,
+        key_caching=caching,
+        fetch=fetch,
+        allow_http=True,
+    )
     case = Case(
         issuer=options.issuer,
         given_uri=options.jwks_uri,
@@ -83,10 +74,6 @@ def _configure(options: argparse.Namespace) -> tuple[Case, HttpxFetch]:
         allow_http=options.allow_http,
     )
     return case, fetch
-
-
-def _secure(url: str) -> str:
-    return f"https{url[4:]}" if url[:5].lower() == "http:" else url
 
 
 def _https(path: str | None) -> HttpxFetch:
@@ -104,7 +91,7 @@ async def _look(case: Case, fetch: Fetch) -> Case:
     uri, timeout = case.given_uri, case.caching.timeout
     if uri is None:
         try:
-            uri = await discover_jwks_uri(case.issuer, recorder, timeout=timeout)
+            uri = await discover_jwks_uri(case.issuer, recorder, timeout=timeout, allow_http=case.allow_http)
             case = replace(case, metadata=tuple(recorder.exchanges), discovered=True)
         except (KeysUnavailable, FetchError) as error:
             case = replace(case, metadata=tuple(recorder.exchanges), refusal=str(error))

@@ -172,7 +172,8 @@ class Ledger:
         else:
             due = self.answer is None or not self.usable or now >= self.answer.after(0.75) - BLINK
             self.must(due, "an attempt that nothing asks for")
-        etag = self.answer.etag if self.answer else None
+        # After a failure it asks without conditions, on which alone some issuers choke
+        etag = self.answer.etag if self.answer and not self.failures else None
         self.must(sent.get("if-none-match") == etag, "another validator than that of the set at hand")
         self.flight = Flight(now)
         return self.flight

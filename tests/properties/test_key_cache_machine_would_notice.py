@@ -51,9 +51,9 @@ class Hiding(RemoteKeys):
             raise TokenError(Reason.KEY_UNKNOWN)
         return super().lookup(kid, alg)
 
-    async def find(self, kid: str | None, alg: str) -> Sequence[VerifyKey]:
+    async def find(self, kid: str | None, alg: str, **options: Any) -> Sequence[VerifyKey]:
         try:
-            return await super().find(kid, alg)
+            return await super().find(kid, alg, **options)
         except TokenError:
             self.missed[kid] = self.now() + 30
             raise
@@ -62,9 +62,9 @@ class Hiding(RemoteKeys):
 class Dragging(RemoteKeys):
     """A waiter who leaves takes the flight along."""
 
-    async def find(self, kid: str | None, alg: str) -> Sequence[VerifyKey]:
+    async def find(self, kid: str | None, alg: str, **options: Any) -> Sequence[VerifyKey]:
         try:
-            return await super().find(kid, alg)
+            return await super().find(kid, alg, **options)
         except asyncio.CancelledError:
             await self.aclose()
             raise
@@ -80,9 +80,9 @@ class Slow(RemoteKeys):
 class Sleepy(RemoteKeys):
     """Holds requests back instead of refusing them."""
 
-    async def find(self, kid: str | None, alg: str) -> Sequence[VerifyKey]:
+    async def find(self, kid: str | None, alg: str, **options: Any) -> Sequence[VerifyKey]:
         try:
-            return await super().find(kid, alg)
+            return await super().find(kid, alg, **options)
         except TokenError:
             await asyncio.sleep(30)
             raise
@@ -95,9 +95,9 @@ class Doubling(RemoteKeys):
         super().__init__(*args, fetch=fetch, **options)
         self.ask = fetch
 
-    async def find(self, kid: str | None, alg: str) -> Sequence[VerifyKey]:
+    async def find(self, kid: str | None, alg: str, **options: Any) -> Sequence[VerifyKey]:
         await self.ask(JWKS_URI, headers={}, timeout=1, limit=1)
-        return await super().find(kid, alg)
+        return await super().find(kid, alg, **options)
 
 
 def _wiped(state: State, facts: Facts) -> Step:
