@@ -17,10 +17,10 @@ import pytest
 
 from jwt_asgi import FetchResponse, KeyCaching, Reason, TokenError
 from jwt_asgi._core.freshness import State, state_of
-from jwt_asgi._keys import snapshot
+from jwt_asgi._keys import remote, snapshot
 from jwt_asgi._keys.discovery import metadata_urls
 from jwt_asgi._keys.fetch import MAX_BODY_BYTES, FetchError, NoAnswerError
-from jwt_asgi._keys.remote import MAX_WAITERS, RemoteKeys
+from jwt_asgi._keys.remote import RemoteKeys
 from tests.keys.script import (
     ALG,
     ISSUER,
@@ -917,10 +917,20 @@ async def test_nothing_of_a_request_is_seen_by_the_fetch_that_others_share() -> 
     assert REQUEST.get() == "of a user"
 
 
+WAITERS = 100
+
+
+@pytest.fixture
+def few_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let so many wait and no more; in truth it is 8192."""
+    monkeypatch.setattr(remote, "MAX_WAITERS", WAITERS)
+
+
+@pytest.mark.usefixtures("few_places")
 async def test_so_many_may_wait_and_the_next_is_told_to_come_again() -> None:
     rig = make_rig()
     gate = rig.fetch.gate = asyncio.Event()
-    callers = [asyncio.create_task(rig.outcome("a")) for _ in range(MAX_WAITERS)]
+    callers = [asyncio.create_task(rig.outcome("a")) for _ in range(WAITERS)]
     await rig.settle(1)
     error = await rig.refusal()
     assert (error.reason, error.issuer) == (Reason.KEYS_BUSY, ISSUER)
@@ -930,11 +940,12 @@ async def test_so_many_may_wait_and_the_next_is_told_to_come_again() -> None:
     assert rig.calls == 1
 
 
+@pytest.mark.usefixtures("few_places")
 async def test_a_crowd_that_waits_for_unknown_kids_keeps_no_known_key_from_serving() -> None:
     rig = await started()
     rig.clock.now += STALE
     gate = rig.fetch.gate = asyncio.Event()
-    callers = [asyncio.create_task(rig.outcome(f"kid-{number}")) for number in range(MAX_WAITERS)]
+    callers = [asyncio.create_task(rig.outcome(f"kid-{number}")) for number in range(WAITERS)]
     await rig.settle(2)
     known = asyncio.create_task(rig.outcome("a"))
     assert await rig.outcome("one too many") is Reason.KEYS_BUSY
