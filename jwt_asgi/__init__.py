@@ -38,7 +38,7 @@ Beside the way:
     instrumentation.py     Decision + Hook, KeyEvent + KeyHook; the logging adapters
     health.py              live and ready, for probes
     testing.py             the test kit: an in-process issuer, good and bad tokens
-    cli/ __main__.py       the command line: demo, explain; nothing imports it
+    cli/ __main__.py       the command line: demo, explain, doctor; nothing imports it
 """
 
 from jwt_asgi._core.access import Requirement, Role, Scope, check_access

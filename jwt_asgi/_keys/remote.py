@@ -39,8 +39,7 @@ from jwt_asgi.types import Clock, Fetch
 
 __all__ = ["RemoteKeys"]
 
-MAX_WAITERS = 8192
-"""A waiter costs 6 KB. Of a cold start at 10,000 requests a second that is most of a second's."""
+MAX_WAITERS = 8192  # 6 KB each
 GRACE_SECONDS: Final = 0.2
 MAX_REMEMBERED_MISSES: Final = 256
 FAILURES_BEFORE_REDISCOVERY: Final = 3

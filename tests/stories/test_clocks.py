@@ -112,6 +112,6 @@ async def test_a_machine_that_slept_over_the_hard_limit_uses_none_of_its_old_key
         assert await service.statuses(token) == [503]
         assert service.reason is Reason.KEYS_EXPIRED
         service.publish_again()
-        shift.wall += 1
+        shift.wall += 2
         assert await service.statuses(token) == [200]
         assert service.fetches == 3

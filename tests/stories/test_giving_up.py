@@ -28,7 +28,6 @@ from tests.keys.server import answer
 from tests.stories.service import AGEING, hello, issuer_in_a_thread, run, running
 
 CALLERS = 10
-"""bpo-37658, in asyncio.wait_for."""
 UVLOOP = os.environ.get("JWT_ASGI_EVENT_LOOP") == "uvloop"
 
 
