@@ -54,7 +54,7 @@ def cold() -> list[Figure]:
         statuses, seconds = asyncio.run(call())
         return [
             exactly(f"GETs for {COLD_CALLERS:,} callers", process.gets(), 1),
-            told("what they got", tally(statuses)),
+            exactly("what they got", tally(statuses), f"{COLD_CALLERS:,} x 200"),
             told("until the last had an answer, of an issuer that takes 200 ms", seconds * 1000, "ms"),
         ]
 

@@ -154,7 +154,7 @@ def state_of(times: Times | None, now: float) -> State:
 
 def decide(state: State, facts: Facts) -> Step:
     """Read the table."""
-    if state in {State.EMPTY, State.EXPIRED}:
+    if state is State.EMPTY or state is State.EXPIRED:
         return _without_keys(facts)
     if not facts.known:
         return _miss(state, facts)

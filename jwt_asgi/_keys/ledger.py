@@ -34,10 +34,17 @@ class Ledger:
                 return None
             self.counters["throttled"] += 1
             return self._once(KeyEventKind.THROTTLED)
-        if state is State.STALE and step in {Step.USE, Step.USE_AND_REFRESH}:
+        if state is State.STALE and (step is Step.USE or step is Step.USE_AND_REFRESH):
             self.counters["served_stale"] += 1
             return self._once(KeyEventKind.SERVING_STALE)
         return None
+
+    def serve_stale(self) -> bool:
+        """Count a token that is served with a stale set; False, and nothing is counted, where that has to be told."""
+        if KeyEventKind.SERVING_STALE not in self._told:
+            return False
+        self.counters["served_stale"] += 1
+        return True
 
     def settle(self, *, same: bool) -> None:
         """Note that a fetch succeeded, and whether it brought the set that was there."""

@@ -39,14 +39,14 @@ from jwt_asgi.types import Clock, Fetch
 
 __all__ = ["RemoteKeys"]
 
-MAX_WAITERS = 8192  # 6 KB each
+MAX_WAITERS = 4096  # 35 MB; and all of them go on in one turn of the loop
 GRACE_SECONDS: Final = 0.2
 MAX_REMEMBERED_MISSES: Final = 256
 FAILURES_BEFORE_REDISCOVERY: Final = 3
 
 _Miss = tuple[str | None, str]
-_UNUSABLE = {State.EMPTY, State.EXPIRED}
-_WAITS = {Step.WAIT, Step.WAIT_BRIEFLY}
+_UNUSABLE = (State.EMPTY, State.EXPIRED)
+_WAITS = (Step.WAIT, Step.WAIT_BRIEFLY)
 
 
 class _Move(NamedTuple):
@@ -71,6 +71,7 @@ class RemoteKeys:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """Fetch nothing yet. Without `jwks_uri` the issuer's metadata names it."""
+        self.refresh_on_bad_signature = caching.refresh_on_bad_signature
         self._issuer = issuer
         self._caching = caching
         self._notify = notify
@@ -104,20 +105,22 @@ class RemoteKeys:
         if self._snapshot is not None:
             self._snapshot = self._snapshot.ageing_from(self._jitter())
 
-    @property
-    def refresh_on_bad_signature(self) -> bool:
-        """Whether to look for another key where a signature does not verify with the keys of its kid."""
-        return self._caching.refresh_on_bad_signature
-
     def lookup(self, kid: str | None, alg: str) -> Sequence[VerifyKey] | None:
         """Return the keys that fit if nothing is to be waited for, else None: then `find` decides."""
         snapshot = self._snapshot
         if snapshot is None or (keys := snapshot.keys.lookup(kid, alg)) is None:
             return None
-        state = state_of(snapshot.times, self._clock())
+        now = self._clock()
+        state = state_of(snapshot.times, now)
+        if state is State.FRESH:
+            return keys
+        if now < self._trouble.retry_at:
+            # As the table says of known keys while backing off, without its lock
+            return keys if state is State.AGEING or (state is State.STALE and self._ledger.serve_stale()) else None
         if state is State.AGEING:
             self._consider(kid, alg)  # sees to the refresh beside it
-        return keys if state is State.FRESH or state is State.AGEING else None
+            return keys
+        return None
 
     async def find(
         self, kid: str | None, alg: str, *, besides: Sequence[VerifyKey] | None = None
@@ -135,7 +138,7 @@ class RemoteKeys:
         landed: bool | None = None
         while True:
             step, keys, flight = self._consider(kid, alg, besides=besides, waited=waited, landed=landed)
-            if keys is not None and step in {Step.USE, Step.USE_AND_REFRESH}:
+            if keys is not None and (step is Step.USE or step is Step.USE_AND_REFRESH):
                 return keys
             if step is Step.REFUSE_UNKNOWN:
                 if landed:
@@ -304,13 +307,9 @@ class RemoteKeys:
         known = None if self._trouble.failures else old
         try:
             async with asyncio.timeout(self._caching.timeout):
-                uri, response = await self._source.get(
-                    lambda uri: {} if known is None else known.validators(uri), past_caches=flight.past_caches
-                )
-                asked = known is not None and bool(known.validators(uri))
-                keys = await keys_of(response, old, asked=asked)
-            new = renewed(response, uri, keys, old, self._caching, self._clock(), self._jitter())
-            events = self._accept(flight, new)
+                answer = await self._source.get(known, past_caches=flight.past_caches)
+                keys = await keys_of(answer, old)
+            events = self._accept(flight, renewed(answer, keys, old, self._caching, self._clock(), self._jitter()))
         except TimeoutError:
             where = self._source.uri or self._issuer
             error = FetchError(f"{where} did not answer in full within {self._caching.timeout:g} s")

@@ -11,6 +11,7 @@ from jwt_asgi._core.freshness import KeyCaching, Times, lifetime, retry_after
 from jwt_asgi._core.jwks import KeySet, parsing
 from jwt_asgi._keys.events import KeyStatus
 from jwt_asgi._keys.ledger import names_of, skipped_of
+from jwt_asgi._keys.source import KeySetAnswer
 from jwt_asgi.errors import KeysUnavailable, Reason
 from jwt_asgi.types import FetchResponse
 
@@ -62,13 +63,14 @@ class Snapshot:
         )
 
 
-async def keys_of(response: FetchResponse, old: Snapshot | None, *, asked: bool) -> KeySet:
-    """Return the keys that an answer confirms or brings; `old` is the set at hand, `asked`: whether it has changed.
+async def keys_of(answer: KeySetAnswer, old: Snapshot | None) -> KeySet:
+    """Return the keys that an answer confirms or brings; `old` is the set at hand.
 
     Raises:
         KeysUnavailable: it does neither; what is at hand stays as good as it was.
     """
-    if response.status == _NOT_MODIFIED and old is not None and asked:
+    response = answer.response
+    if response.status == _NOT_MODIFIED and old is not None and answer.conditional:
         return old.keys
     if response.status != _OK:
         raise _refused(response)
@@ -86,22 +88,17 @@ async def keys_of(response: FetchResponse, old: Snapshot | None, *, asked: bool)
 
 
 def renewed(
-    response: FetchResponse,
-    uri: str,
-    keys: KeySet,
-    old: Snapshot | None,
-    caching: KeyCaching,
-    now: float,
-    jitter: float,
+    answer: KeySetAnswer, keys: KeySet, old: Snapshot | None, caching: KeyCaching, now: float, jitter: float
 ) -> Snapshot:
     """Return the snapshot of these keys from `now` on."""
+    response = answer.response
     headers, default = response.headers, caching.ttl
     if response.status == _NOT_MODIFIED and old is not None:
         # RFC 9111 section 4.3.4: what the 304 does not say stays as it was
         new, default = old, old.times.fresh_until - old.times.confirmed_at
     else:
         validators = headers.get("etag"), headers.get("last-modified")
-        new = Snapshot(keys, Times(0.0, 0.0, 0.0, 0.0), _digest(response), uri, *validators)
+        new = Snapshot(keys, Times(0.0, 0.0, 0.0, 0.0), _digest(response), answer.uri, *validators)
     ttl = lifetime(headers, default=default, least=caching.least_ttl, most=caching.most_ttl)
     return replace(new, times=_times(now, now + ttl, caching.stale_if_error, jitter))
 

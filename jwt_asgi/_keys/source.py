@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
 from jwt_asgi._keys.discovery import discover_jwks_uri
 from jwt_asgi._keys.fetch import MAX_BODY_BYTES, NoAnswerError
 from jwt_asgi.types import Clock, Fetch, FetchResponse
 
-__all__ = ["Source"]
+__all__ = ["KeySetAnswer", "Source"]
 
 METADATA_SECONDS: Final = 86_400.0
 _ACCEPT = {"accept": "application/jwk-set+json, application/json"}
+
+
+class Known(Protocol):
+    """A set at hand."""
+
+    def validators(self, uri: str) -> Mapping[str, str]:
+        """Return headers that ask this URL whether the set has changed."""
+        ...
+
+
+class KeySetAnswer(NamedTuple):
+    """What a key set's URL answered; `conditional`: to the question whether the set at hand has changed."""
+
+    uri: str
+    response: FetchResponse
+    conditional: bool
 
 
 class Source:
@@ -51,20 +67,20 @@ class Source:
         """Read the metadata again before the next attempt."""
         self._found = None
 
-    async def get(
-        self, validators: Callable[[str], Mapping[str, str]], *, past_caches: bool
-    ) -> tuple[str, FetchResponse]:
-        """Return the set's URL and what it answered.
+    async def get(self, known: Known | None, *, past_caches: bool) -> KeySetAnswer:
+        """Ask for the set.
 
-        `validators` gives the conditional headers for a URL. `past_caches`: a shared cache on the way may still hold
-        the set from before a rotation, so have it ask the issuer.
+        `known` is a set at hand: then the question is whether it has changed. `past_caches`: a shared cache on the way
+        may still hold the set from before a rotation, so have it ask the issuer.
 
         Raises:
             Exception: discovery's own, or whatever `fetch` raises where there is no answer.
         """
         uri = await self._locate()
-        headers = {**_ACCEPT, **({"cache-control": "no-cache"} if past_caches else {}), **validators(uri)}
-        return uri, await self._get(uri, headers=headers, timeout=self._timeout, limit=MAX_BODY_BYTES)
+        conditions = {} if known is None else known.validators(uri)
+        headers = {**_ACCEPT, **({"cache-control": "no-cache"} if past_caches else {}), **conditions}
+        response = await self._get(uri, headers=headers, timeout=self._timeout, limit=MAX_BODY_BYTES)
+        return KeySetAnswer(uri, response, conditional=bool(conditions))
 
     async def _locate(self) -> str:
         if self._fixed_uri is not None:

@@ -922,7 +922,7 @@ WAITERS = 100
 
 @pytest.fixture
 def few_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let so many wait and no more; in truth it is 8192."""
+    """Let so many wait and no more; in truth it is 4096."""
     monkeypatch.setattr(remote, "MAX_WAITERS", WAITERS)
 
 
