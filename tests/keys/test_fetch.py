@@ -220,11 +220,11 @@ def _deflate(body: bytes) -> bytes:
     [
         (b"not compressed, " + MARKED, "gzip"),
         (b"", "gzip"),
-        (gzip.compress(MARKED)[:-9], "gzip"),
-        (gzip.compress(MARKED)[:-8], "gzip"),
-        (gzip.compress(MARKED)[:-8] + bytes(8), "gzip"),
-        (gzip.compress(MARKED) + MARKED, "gzip"),
-        (gzip.compress(MARKED) * 2, "gzip"),
+        (gzip.compress(MARKED, mtime=0)[:-9], "gzip"),
+        (gzip.compress(MARKED, mtime=0)[:-8], "gzip"),
+        (gzip.compress(MARKED, mtime=0)[:-8] + bytes(8), "gzip"),
+        (gzip.compress(MARKED, mtime=0) + MARKED, "gzip"),
+        (gzip.compress(MARKED, mtime=0) * 2, "gzip"),
         (_deflate(MARKED)[:-4], "deflate"),
     ],
     ids=[
@@ -251,9 +251,9 @@ async def test_an_ill_compressed_body_is_an_answer_that_is_refused(
 @pytest.mark.parametrize(
     ("body", "coding"),
     [
-        (gzip.compress(b"{}"), "gzip"),
-        (gzip.compress(b"{}"), "GZip "),
-        (gzip.compress(b"{}"), "x-gzip"),
+        (gzip.compress(b"{}", mtime=0), "gzip"),
+        (gzip.compress(b"{}", mtime=0), "GZip "),
+        (gzip.compress(b"{}", mtime=0), "x-gzip"),
         (_deflate(b"{}"), "deflate"),
         (b"{}", "identity"),
         (b"{}", "Identity"),
@@ -272,7 +272,7 @@ async def test_the_limit_itself_fits(
     server: RawServer, httpx_fetch: HttpxFetch, *, size: int, fits: bool, compressed: bool
 ) -> None:
     body = b"x" * size
-    server.script["/jwks"] = answer(200, gzip.compress(body), GZIP) if compressed else answer(200, body)
+    server.script["/jwks"] = answer(200, gzip.compress(body, mtime=0), GZIP) if compressed else answer(200, body)
     if fits:
         assert (await get(httpx_fetch, server.url("/jwks"))).body == body
     else:
