@@ -27,12 +27,12 @@ from jwt_asgi._keys.discovery import metadata_urls
 from jwt_asgi.errors import ConfigurationError, Reason
 from jwt_asgi.types import ASGIScope, Clock, Fetch, FetchResponse, Receive, Send
 
-__all__ = ["IssuerOptions", "TestIssuer"]
+__all__ = ["TestIssuer", "TrustingOptions"]
 
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "ES256K": "secp256k1", "Ed448": "Ed448"}
 
 
-class IssuerOptions(TypedDict):
+class TrustingOptions(TypedDict):
     """The options of `JWTMiddleware` and `TrustedIssuer` that make them trust a `TestIssuer`."""
 
     issuer: str
@@ -102,9 +102,9 @@ class TestIssuer:
         """Where the key set is."""
         return f"{self.issuer.rstrip('/')}/jwks.json"
 
-    def options(self) -> IssuerOptions:
+    def options(self) -> TrustingOptions:
         """Return options for `JWTMiddleware` and `TrustedIssuer`: ``JWTMiddleware(app, **issuer.options())``."""
-        return IssuerOptions(
+        return TrustingOptions(
             issuer=self.issuer, audience=self.audience, algorithms=list(self.algorithms), fetch=self.fetch
         )
 
