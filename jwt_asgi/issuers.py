@@ -157,11 +157,12 @@ class TrustedIssuer:
             max_lifetime=max_lifetime,
         )
         self.required = flag("required", required)
+        flag("allow_http", allow_http)
         self.keys: KeySource
         if keys is None:
             caching, hooks = _checked(key_caching, fetch, key_hooks)
             url = jwks_uri if jwks_uri is not None else issuer
-            check_url("issuer" if jwks_uri is None else "jwks_uri", url, allow_http=flag("allow_http", allow_http))
+            check_url("issuer" if jwks_uri is None else "jwks_uri", url, allow_http=allow_http)
             self.keys = RemoteKeys(
                 issuer,
                 jwks_uri=jwks_uri,

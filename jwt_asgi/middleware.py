@@ -119,6 +119,8 @@ class JWTMiddleware:
                 await self.verifier.start(self._startup)
         except KeysUnavailable as error:
             message = f"jwt-asgi: startup={self._startup!r}, and the keys of {error.issuer} cannot be had: {error}"
+            # Before the failure is sent: Hypercorn goes on to serve unless this call ends right after it
+            await self.verifier.aclose()
             return await send({"type": "lifespan.startup.failed", "message": message})
         pending = [first]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from inspect import iscoroutinefunction
 from threading import Lock
@@ -12,7 +13,7 @@ from typing import NamedTuple, Unpack
 
 from cachetools import LRUCache
 
-from jwt_asgi._core.policy import Policy
+from jwt_asgi._core.policy import PLACEHOLDER, TENANT, Policy
 from jwt_asgi._keys.forks import call_after_fork
 from jwt_asgi._keys.static import SharedSecret
 from jwt_asgi.errors import ConfigurationError, KeysUnavailable, Reason
@@ -24,9 +25,12 @@ __all__ = ["AllowList", "IssuerFamily", "ResolvedIssuers", "TrustedTenants"]
 AllowList = Container[str] | Callable[[str], bool]
 """What is allowed: a set (which may change while the service runs), or a function that answers True from memory."""
 
-PLACEHOLDER = "{tenantid}"
-_TENANT = "([A-Za-z0-9_-]{1,64})"
+_ANY_NAME = re.compile(".+", re.DOTALL)
 _NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+class _WrongAnswerError(Exception):
+    """The resolver returned what it must not; the text is shown to operators."""
 
 
 class IssuerFamily(ABC):
@@ -55,12 +59,15 @@ class IssuerFamily(ABC):
                 return None
             with self._lock:
                 trust = self._known.get(issuer)
-                if trust is None and (trust := self._make(issuer)) is not None:
-                    self._known[issuer] = trust
-                return trust
+            if trust is None and (trust := self._make(issuer)) is not None:
+                with self._lock:
+                    trust = self._known.setdefault(issuer, trust)
         except Exception as error:
-            detail = f"the allow-list or the resolver failed: {type(error).__name__}: {error}"
+            # Not its text, which may hold the `iss` that it was asked for
+            what = str(error) if isinstance(error, _WrongAnswerError) else type(error).__name__
+            detail = f"the allow-list or the resolver failed: {what}"
             raise KeysUnavailable(Reason.ISSUER_UNRESOLVED, detail, issuer=str(self)) from error
+        return trust
 
     def sources(self) -> list[tuple[KeySource, bool]]:
         """Return the key sources, each with whether it is required: one tenant's outage is not the service's."""
@@ -100,10 +107,10 @@ class ResolvedIssuers(IssuerFamily):
     def __init__(self, resolve: Callable[[str], TrustedIssuer | None], *, allowed: AllowList, most: int = 1000) -> None:
         """Resolve nothing yet."""
         super().__init__(most)
-        if not callable(resolve) or iscoroutinefunction(resolve):
+        if not callable(resolve) or _is_async(resolve):
             raise ConfigurationError("resolve", f"expected a function that is not async; got {resolve!r}")
         self._resolve = resolve
-        self._is_allowed = _allow("allowed", allowed)
+        self._is_allowed = _allow("allowed", allowed, _ANY_NAME)
 
     def __str__(self) -> str:
         """Say which issuers these are."""
@@ -115,7 +122,7 @@ class ResolvedIssuers(IssuerFamily):
     def _make(self, issuer: str) -> Trust | None:
         trust = self._resolve(issuer)
         if trust is not None and not (isinstance(trust, TrustedIssuer) and trust.policy.issuer == issuer):
-            raise ConfigurationError("resolve", "expected a TrustedIssuer of just this issuer, or None")
+            raise _WrongAnswerError("expected a TrustedIssuer of just this issuer, or None")
         return trust
 
 
@@ -128,8 +135,9 @@ class TrustedTenants(IssuerFamily):
     """The tenants of one provider: issuers that differ by the tenant's identifier alone.
 
     As Microsoft's, `https://login.microsoftonline.com/{tenantid}/v2.0`. A token is accepted where the part of `iss`
-    that stands for `{tenantid}` is on the allow-list, and the claim `tid` is equal to it. A key that has an `issuer`
-    member is good for that issuer's tokens alone, as Microsoft asks for.
+    that stands for `{tenantid}` is on the allow-list, and the claim `tid` is equal to it. Tenants are 1 to 64 ASCII
+    letters, digits, `-` and `_`, and case counts. A key that has an `issuer` member is good for that issuer's tokens
+    alone, as Microsoft asks for.
 
     Args:
         template: The issuer, with `{tenantid}` once.
@@ -165,10 +173,12 @@ class TrustedTenants(IssuerFamily):
             raise ConfigurationError("claim", f"expected the name of a claim, or None; got {claim!r}")
         if isinstance(options.get("keys"), SharedSecret):
             raise ConfigurationError("keys", "expected StaticKeys or fetched keys: tenants must not share a secret")
-        self._template, self._claim = template, claim
-        self._pattern = re.compile(_TENANT.join(map(re.escape, template.split(PLACEHOLDER))))
-        self._is_tenant = _allow("tenants", tenants)
         jwks_uri, given = options.get("jwks_uri"), options.get("keys") is not None
+        if jwks_uri is not None and not isinstance(jwks_uri, str):
+            raise ConfigurationError("jwks_uri", f"expected a URL, with {PLACEHOLDER} or without; got {jwks_uri!r}")
+        self._template, self._claim = template, claim
+        self._pattern = re.compile(f"({TENANT.pattern})".join(map(re.escape, template.split(PLACEHOLDER))))
+        self._is_tenant = _allow("tenants", tenants, TENANT)
 
         def trust(tenant: str) -> TrustedIssuer:
             own = options.copy()
@@ -198,20 +208,26 @@ class TrustedTenants(IssuerFamily):
         return found is not None and self._is_tenant(found[1])
 
     def _make(self, issuer: str) -> Trust | None:
-        found = self._pattern.fullmatch(issuer)
-        if found is None:
-            return None
-        tenant = found[1]
-        own = None if self._claim is None else (self._claim, tenant)
-        policy = replace(self._policy, issuer=issuer, tenant=own, key_issuer=True)
+        before, _, after = self._template.partition(PLACEHOLDER)
+        tenant = issuer.removeprefix(before).removesuffix(after)
+        policy = replace(self._policy, issuer=issuer, tenant=(self._claim, tenant), key_issuer=True)
         return _Tenant(policy, self._trust(tenant).keys if self._shared is None else self._shared)
 
 
-def _allow(option: str, allowed: AllowList) -> Callable[[str], bool]:
-    if callable(allowed) and not isinstance(allowed, type) and not iscoroutinefunction(allowed):
-        # A coroutine, or whatever else is true by accident, is no permission
-        return lambda name: allowed(name) is True
-    if isinstance(allowed, (str, bytes)) or not isinstance(allowed, Container):
+def _allow(option: str, allowed: AllowList, name: re.Pattern[str]) -> Callable[[str], bool]:
+    """Return the question; a coroutine, or whatever else is true by accident, is no permission."""
+    if callable(allowed) and not isinstance(allowed, type) and not _is_async(allowed):
+        return lambda asked: allowed(asked) is True
+    unfit = isinstance(allowed, (str, bytes, bytearray)) or not isinstance(allowed, Container)
+    if unfit or callable(allowed) or iscoroutinefunction(type(allowed).__contains__):
         detail = f"expected a set of names, or a function that answers True from memory; got {allowed!r}"
         raise ConfigurationError(option, detail)
-    return lambda name: name in allowed
+    for known in allowed if isinstance(allowed, (AbstractSet, Mapping, list, tuple)) else ():
+        if not isinstance(known, str) or not name.fullmatch(known):
+            raise ConfigurationError(option, f"{known!r} can be in no issuer; expected text that fits {name.pattern!r}")
+    contains = type(allowed).__contains__
+    return lambda asked: contains(allowed, asked) is True
+
+
+def _is_async(function: Callable[..., object]) -> bool:
+    return iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__)

@@ -14,7 +14,7 @@ from jwt_asgi._core.policy import check_header
 from jwt_asgi._core.signature import Verified, own_keys, verify_signature
 from jwt_asgi._core.token import Untrusted, parse_token
 from jwt_asgi._keys.events import KeyStatus
-from jwt_asgi.errors import ConfigurationError, Reason, TokenError
+from jwt_asgi.errors import ConfigurationError, KeysUnavailable, Reason, TokenError
 from jwt_asgi.issuers import KeySource, Trust, TrustedIssuer
 from jwt_asgi.tenants import IssuerFamily
 from jwt_asgi.types import Clock
@@ -106,10 +106,17 @@ class Verifier:
         """Fetch the keys of every issuer now, past caches and limits: for an operator who knows of a rotation.
 
         Raises:
-            KeysUnavailable: one could not be fetched; what is at hand stays as good as it was.
+            KeysUnavailable: of the first that could not be fetched; what is at hand stays as good as it was. All the
+                others were fetched all the same.
         """
+        failed: KeysUnavailable | None = None
         for keys, _ in self._sources():
-            await keys.reload()
+            try:
+                await keys.reload()
+            except KeysUnavailable as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     def status(self) -> dict[str, KeyStatus]:
         """Return how each issuer's keys are, by issuer; of a family, those issuers that were met lately."""

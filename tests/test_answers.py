@@ -29,6 +29,7 @@ from jwt_asgi import (
     Verifier,
     check_access,
 )
+from jwt_asgi.tenants import AllowList, IssuerFamily, ResolvedIssuers, TrustedTenants
 from jwt_asgi.testing import TestIssuer
 from jwt_asgi.types import ASGIScope, FetchResponse, Receive, Send
 from tests.asgi import Answer, Headers, http, websocket
@@ -70,14 +71,16 @@ class Api:
         realm: str | None = None,
         anonymous: bool = False,
         options: Mapping[str, Any] | None = None,
+        issuers: Callable[[TestIssuer], Sequence[IssuerFamily]] | None = None,
     ) -> None:
         self.issuer = TestIssuer(algorithms=["ES256"], clock=lambda: NOW)
         self.inner = Inner(requirement)
         self.decisions: list[Decision] = []
         issuer: dict[str, Any] = {**self.issuer.options(), **(options or {})}
+        trusted = [TrustedIssuer(**issuer)] if issuers is None else issuers(self.issuer)
         self.door = JWTMiddleware(
             self.inner,
-            verifier=Verifier(TrustedIssuer(**issuer), clock=lambda: NOW),
+            verifier=Verifier(*trusted, clock=lambda: NOW),
             realm=realm,
             anonymous=anonymous,
             hooks=[self.decisions.append],
@@ -753,6 +756,69 @@ async def test_a_refusal_that_needs_no_key_is_401_though_the_keys_cannot_be_had(
     api = Api(options={"fetch": failing})
     answer = await api.get(api.issuer.bad_token(Reason.TOKEN_EXPIRED))
     assert whole(answer) == refusal(401, EXPIRED, "invalid_token", "The access token expired")
+
+
+# Families of issuers
+
+
+def family(issuer: TestIssuer, allowed: AllowList) -> TrustedTenants:
+    """Tenants of the issuer, whose keys are given."""
+    return TrustedTenants(
+        f"{issuer.issuer}/{{tenantid}}",
+        tenants=allowed,
+        audience=issuer.audience,
+        algorithms=issuer.algorithms,
+        keys=StaticKeys(issuer.jwks()),
+    )
+
+
+def of_tenant(issuer: TestIssuer, tenant: str, **claims: Any) -> str:
+    """A token of this tenant."""
+    return issuer.token(claims={"iss": f"{issuer.issuer}/{tenant}", "tid": tenant, **claims})
+
+
+@pytest.mark.parametrize(
+    ("tenant", "claims", "reason"),
+    [
+        ("contoso", {"tid": "fabrikam"}, Reason.TENANT_MISMATCH),
+        ("contoso", {"tid": None}, Reason.TENANT_MISMATCH),
+        ("fabrikam", {}, Reason.ISSUER_UNTRUSTED),
+    ],
+)
+async def test_a_token_of_another_tenant_is_401_and_the_client_is_told_no_more_than_of_any_other(
+    tenant: str, claims: dict[str, Any], reason: Reason
+) -> None:
+    # RFC 6750 section 3.1 invalid_token
+    api = Api(issuers=lambda issuer: [family(issuer, {"contoso"})])
+    answer = await api.get(of_tenant(api.issuer, tenant, **claims))
+    assert whole(answer) == refusal(401, INVALID_TOKEN, "invalid_token", GENERIC)
+    assert api.reason is reason
+    assert (await api.get(of_tenant(api.issuer, "contoso"))).status == 200
+
+
+def no_answer(_: str) -> Any:
+    raise LookupError("the table of tenants, and what is in it")
+
+
+@pytest.mark.parametrize("of", ["the allow-list of tenants", "the allow-list of a resolver", "a resolver"])
+async def test_an_issuer_that_cannot_be_judged_is_503_and_the_client_is_not_told_why(of: str) -> None:
+    # RFC 9110 section 15.6.4; a 401 would make clients throw a good token away
+    made: dict[str, Callable[[TestIssuer], IssuerFamily]] = {
+        "the allow-list of tenants": lambda issuer: family(issuer, no_answer),
+        "the allow-list of a resolver": lambda _: ResolvedIssuers(lambda _: None, allowed=no_answer),
+        "a resolver": lambda issuer: ResolvedIssuers(no_answer, allowed={f"{issuer.issuer}/contoso"}),
+    }
+    api = Api(issuers=lambda issuer: [made[of](issuer)])
+    token = of_tenant(api.issuer, "contoso")
+    status, headers, body = whole(await api.get(token))
+    assert (status, body) == (503, UNAVAILABLE)
+    assert headers == {b"content-type": b"application/json", b"cache-control": b"no-store", b"retry-after": b"1"}
+    assert api.reason is Reason.ISSUER_UNRESOLVED
+    socket = await websocket(api.door, token=token, extensions={"websocket.http.response": {}})
+    assert socket.denial is not None
+    assert whole(socket.denial) == (status, headers, body)
+    assert api.decisions[0].detail == "the allow-list or the resolver failed: LookupError"
+    assert api.inner.scopes == []
 
 
 # WebSockets

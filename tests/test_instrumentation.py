@@ -1,13 +1,15 @@
-"""One decision a request for every hook, and the log lines of the default one."""
+"""One decision a request for every hook, what key hooks are told, and the log lines of the default ones."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from joserfc.jwk import ECKey
 
 from jwt_asgi import (
     AccessError,
@@ -20,7 +22,7 @@ from jwt_asgi import (
     TokenError,
     check_access,
 )
-from jwt_asgi.instrumentation import Outcome
+from jwt_asgi.instrumentation import KeyEvent, KeyEventKind, Outcome, log_key_event
 from jwt_asgi.testing import TestIssuer
 from jwt_asgi.types import ASGIScope, FetchResponse, Receive, Send
 from tests.asgi import Headers, http, websocket
@@ -398,3 +400,140 @@ async def test_hostile_text_in_a_token_forges_no_log_line(caplog: pytest.LogCapt
     for line in found:
         assert "EVIL" not in line
         assert "\n" not in line
+
+
+# The keys
+
+ADDED = KeyEvent(kind=KeyEventKind.KEYS_CHANGED, issuer="https://a.test", added=("b", "c"), removed=("a",))
+
+
+@pytest.mark.parametrize(
+    ("event", "level", "line"),
+    [
+        (KeyEvent(kind=KeyEventKind.FETCHED, issuer="https://a.test"), "DEBUG", "keys of https://a.test: fetched"),
+        (KeyEvent(kind=KeyEventKind.NOT_MODIFIED, issuer="i"), "DEBUG", "keys of i: not_modified"),
+        (KeyEvent(kind=KeyEventKind.UNKNOWN_KID, issuer="i"), "DEBUG", "keys of i: unknown_kid"),
+        (ADDED, "INFO", "keys of https://a.test: keys_changed: added 'b', 'c'; removed 'a'"),
+        (KeyEvent(kind=KeyEventKind.KEY_SKIPPED, issuer="i", detail="why"), "INFO", "keys of i: key_skipped: why"),
+        (KeyEvent(kind=KeyEventKind.RECOVERED, issuer="i"), "INFO", "keys of i: recovered"),
+        (
+            KeyEvent(kind=KeyEventKind.FAILED, issuer="i", detail="why", retry_in=7.4),
+            "WARNING",
+            "keys of i: failed: why; the next attempt in 7 s or later",
+        ),
+        (KeyEvent(kind=KeyEventKind.SERVING_STALE, issuer="i"), "WARNING", "keys of i: serving_stale"),
+        (KeyEvent(kind=KeyEventKind.EXPIRED, issuer="i"), "WARNING", "keys of i: expired"),
+        (KeyEvent(kind=KeyEventKind.THROTTLED, issuer="i"), "WARNING", "keys of i: throttled"),
+        (
+            KeyEvent(kind=KeyEventKind.PRIVATE_KEY_PUBLISHED, issuer="i", detail="its kid is 'a'"),
+            "ERROR",
+            "keys of i: private_key_published: its kid is 'a'",
+        ),
+    ],
+    ids=lambda value: value.kind.value if isinstance(value, KeyEvent) else "",
+)
+def test_what_happens_to_keys_is_a_line_of_its_own_level(
+    event: KeyEvent, level: str, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        log_key_event(event)
+    (record,) = caplog.records
+    assert (record.name, record.levelname, record.getMessage()) == ("jwt_asgi", level, line)
+    assert vars(record)["jwt_asgi_key_event"] == event.kind.value
+    assert vars(record)["jwt_asgi_issuer"] == event.issuer
+
+
+def test_every_kind_of_event_has_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        for kind in KeyEventKind:
+            log_key_event(KeyEvent(kind=kind, issuer="i"))
+    assert lines(caplog) == [f"keys of i: {kind.value}" for kind in KeyEventKind]
+
+
+def published(*keys: Mapping[str, Any]) -> FetchResponse:
+    return FetchResponse(200, {}, json.dumps({"keys": [*ISSUER.jwks()["keys"], *keys]}).encode())
+
+
+def keys_of(response: FetchResponse, *hooks: Callable[[KeyEvent], None]) -> JWTMiddleware:
+    """The door, whose issuer publishes this; by default key events are logged."""
+
+    async def fetch(url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
+        return response
+
+    options: dict[str, Any] = {"key_hooks": hooks} if hooks else {}
+    return door(LoggingHook(), fetch=fetch, jwks_uri=ISSUER.jwks_uri, **options)
+
+
+EVIL = "EVIL\r\nERROR jwt_asgi all is well\x1b[2J\x85\u2028\u202e"
+
+
+async def test_control_characters_in_a_published_kid_forge_no_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    # CWE-117
+    good, private = (ECKey.generate_key("P-256") for _ in range(2))
+    keys: list[dict[str, Any]] = [
+        {**good.as_dict(private=False), "kid": EVIL},
+        {**private.as_dict(private=True), "kid": f"{EVIL}!"},
+        {"kty": "oct", "k": "AAAA", "kid": EVIL},
+        {"kty": EVIL, "kid": EVIL},
+        {**good.as_dict(private=False), "crv": EVIL, "kid": EVIL},
+        {**good.as_dict(private=False), "alg": EVIL, "use": EVIL, "kid": EVIL},
+    ]
+    with caplog.at_level(logging.DEBUG, "jwt_asgi"):
+        assert (await http(keys_of(published(*keys)), token=ISSUER.token())).status == 200
+    found = lines(caplog)
+    assert len(found) == 4
+    assert sum(line.count(r"'EVIL\r\n") for line in found) >= 4
+    for line in found:
+        assert line.isprintable()
+    levels = [line.split(": ")[1] for line in found]
+    assert levels == ["fetched", "keys_changed", "key_skipped", "private_key_published"]
+
+
+async def test_a_published_private_key_is_an_error_and_nothing_of_it_is_written(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    key = {**ECKey.generate_key("P-256").as_dict(private=True), "kid": "leaked"}
+    assert (await http(keys_of(published(key)), token=ISSUER.token())).status == 200
+    (record,) = (record for record in caplog.records if record.levelno >= logging.WARNING)
+    assert record.levelname == "ERROR"
+    assert record.getMessage() == "keys of https://issuer.test: private_key_published: its kid is 'leaked'"
+    assert str(key["d"]) not in caplog.text
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_key_hook_that_fails_is_logged_and_changes_nothing(
+    status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(event: KeyEvent) -> None:
+        raise ZeroDivisionError
+
+    told: list[KeyEventKind] = []
+    app = keys_of(
+        published() if status == 200 else FetchResponse(500, {}, b""), failing, lambda event: told.append(event.kind)
+    )
+    assert (await http(app, token=ISSUER.token())).status == (200 if status == 200 else 503)
+    expected = [KeyEventKind.FETCHED, KeyEventKind.KEYS_CHANGED] if status == 200 else [KeyEventKind.FAILED]
+    assert told == expected
+    failures = [record for record in caplog.records if record.getMessage() == f"the hook {failing!r} failed"]
+    assert [record.levelname for record in failures] == ["ERROR"] * len(expected)
+    if status == 200:
+        caplog.clear()
+        assert (await http(app, token=ISSUER.token())).status == 200
+        assert caplog.records == []
+
+
+async def test_an_empty_list_of_key_hooks_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "jwt_asgi"):
+        assert (await http(door(key_hooks=[]), token=ISSUER.token())).status == 200
+    assert lines(caplog) == []
+
+
+async def test_no_kid_of_a_token_is_told_or_written(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[KeyEvent] = []
+    app = keys_of(published(), told.append, log_key_event)
+    with caplog.at_level(logging.DEBUG, "jwt_asgi"):
+        for number in range(5):
+            token = ISSUER.token(header={"kid": f"stranger-{number}"})
+            assert (await http(app, token=token)).status == 401
+    assert {KeyEventKind.UNKNOWN_KID, KeyEventKind.THROTTLED} <= {event.kind for event in told}
+    assert "stranger" not in f"{told!r} {[vars(record) for record in caplog.records]!r}"

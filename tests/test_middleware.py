@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -664,6 +665,156 @@ async def test_the_end_of_the_lifespan_gives_up_a_fetch_that_nobody_waits_for(en
     with suppress(RuntimeError):
         await app({"type": "lifespan"}, giving(), keeping([]))
     assert events == ["began", "ended"]
+
+
+# Starting
+
+
+async def lives(scope: ASGIScope, receive: Receive, send: Send) -> None:
+    """An application with a lifespan."""
+    assert (await receive())["type"] == "lifespan.startup"
+    await send({"type": "lifespan.startup.complete"})
+    assert (await receive())["type"] == "lifespan.shutdown"
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+COMPLETE = [{"type": "lifespan.startup.complete"}, {"type": "lifespan.shutdown.complete"}]
+
+
+async def lifespan_of(app: ASGIApp) -> list[Message]:
+    """What the server is sent while it starts and stops the application."""
+    sent: list[Message] = []
+    await app({"type": "lifespan"}, giving({"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}), keeping(sent))
+    return sent
+
+
+async def down(url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
+    """An issuer that is out of order."""
+    return FetchResponse(503, {}, b"")
+
+
+async def hanging(url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
+    """An issuer that never answers."""
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+@pytest.mark.parametrize(("startup", "fetches"), [("lazy", 0), ("warm", 2), ("require", 2), (None, 0)])
+async def test_the_start_up_mode_says_whether_keys_are_there_when_the_application_starts(
+    startup: Any, fetches: int
+) -> None:
+    issuer, seen = TestIssuer(algorithms=["ES256"]), list[int]()
+
+    async def app(scope: ASGIScope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            seen.append(len(issuer.fetched))
+            await lives(scope, receive, send)
+        else:
+            await Inner()(scope, receive, send)
+
+    options: dict[str, Any] = {} if startup is None else {"startup": startup}
+    middleware = JWTMiddleware(app, **issuer.options(), **options)
+    assert await lifespan_of(middleware) == COMPLETE
+    assert seen == [fetches]
+    assert middleware.verifier.status()[issuer.issuer].ready is (fetches > 0)
+    assert (await http(middleware, token=issuer.token())).status == 200
+    assert len(issuer.fetched) == 2
+
+
+@pytest.mark.parametrize("fetch", [down, hanging])
+@pytest.mark.parametrize("startup", ["lazy", "warm"])
+async def test_an_issuer_that_is_down_stops_no_start_but_a_required_one(
+    fetch: Any, startup: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jwt_asgi.verifier.START_SECONDS", 0.1)
+    options: dict[str, Any] = {**ISSUER.options(), "fetch": fetch, "key_hooks": []}
+    async with asyncio.timeout(3):
+        assert await lifespan_of(JWTMiddleware(lives, **options, startup=startup)) == COMPLETE
+
+
+@pytest.mark.parametrize("fetch", [down, hanging])
+async def test_a_start_that_requires_keys_fails_without_them_and_says_why(
+    fetch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jwt_asgi.verifier.START_SECONDS", 0.1)
+    options: dict[str, Any] = {**ISSUER.options(), "fetch": fetch, "key_hooks": []}
+    called: list[ASGIScope] = []
+
+    async def app(scope: ASGIScope, receive: Receive, send: Send) -> None:
+        called.append(scope)
+
+    async with asyncio.timeout(3):
+        (failed,) = await lifespan_of(JWTMiddleware(app, **options, startup="require"))
+    assert failed["type"] == "lifespan.startup.failed"
+    assert failed["message"].startswith(
+        "jwt-asgi: startup='require', and the keys of https://issuer.test cannot be had: "
+    )
+    assert failed["message"].endswith("answered 503" if fetch is down else "the issuer has not answered yet")
+    assert called == []
+
+
+async def test_a_failed_start_is_over_as_soon_as_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Hypercorn looks whether the lifespan has ended just after it was told, and else goes on to serve
+    monkeypatch.setattr("jwt_asgi.verifier.START_SECONDS", 0.02)
+    options: dict[str, Any] = {**ISSUER.options(), "fetch": hanging, "key_hooks": []}
+    app = JWTMiddleware(lives, **options, startup="require")
+    over: list[bool] = []
+
+    async def send(message: Message) -> None:
+        asyncio.get_running_loop().call_soon(lambda: over.append(lifespan.done()))
+
+    lifespan = asyncio.create_task(app({"type": "lifespan"}, giving({"type": "lifespan.startup"}), send))
+    await lifespan
+    await asyncio.sleep(0)
+    assert over == [True]
+
+
+async def test_a_warm_start_of_an_application_without_a_lifespan_is_warm_all_the_same() -> None:
+    issuer, error = TestIssuer(algorithms=["ES256"]), RuntimeError("no lifespan here")
+    app = JWTMiddleware(raising(error), **issuer.options(), startup="warm")
+    with pytest.raises(RuntimeError) as caught:
+        await lifespan_of(app)
+    assert caught.value is error
+    assert app.verifier.status()[issuer.issuer].ready
+
+
+async def test_a_lifespan_that_does_not_begin_with_its_start_reaches_the_application_as_it_is() -> None:
+    issuer, seen = TestIssuer(algorithms=["ES256"]), list[Message]()
+
+    async def app(scope: ASGIScope, receive: Receive, send: Send) -> None:
+        seen.extend([await receive(), await receive()])
+
+    messages: list[Message] = [{"type": "lifespan.shutdown"}, {"type": "whatever"}]
+    middleware = JWTMiddleware(app, **issuer.options(), startup="warm")
+    await middleware({"type": "lifespan"}, giving(*messages), keeping([]))
+    assert list(map(id, seen)) == list(map(id, messages))
+    assert issuer.fetched == []
+
+
+async def test_a_shutdown_in_the_midst_of_a_fetch_leaves_no_task_and_no_word(caplog: pytest.LogCaptureFixture) -> None:
+    before = asyncio.all_tasks()
+    options: dict[str, Any] = {**ISSUER.options(), "fetch": hanging}
+    app = JWTMiddleware(lives, **options)
+    app.verifier.refresh_if_due()
+    await asyncio.sleep(0.01)
+    assert len(asyncio.all_tasks() - before) == 1
+    assert await lifespan_of(app) == COMPLETE
+    assert asyncio.all_tasks() == before
+    gc.collect()
+    assert caplog.records == []
+
+
+async def test_the_verifier_in_use_can_be_asked_for_its_status() -> None:
+    verifier = Verifier(TrustedIssuer(**ISSUER.options()))
+    assert JWTMiddleware(Inner(), verifier=verifier).verifier is verifier
+    assert list(door(Inner()).verifier.status()) == ["https://issuer.test"]
+
+
+@pytest.mark.parametrize("startup", ["", "eager", None, True])
+def test_an_unknown_start_up_mode_stops_the_start(startup: object) -> None:
+    with pytest.raises(ConfigurationError, match="expected one of lazy, warm, require") as caught:
+        build(**GOOD, startup=startup)
+    assert caught.value.option == "startup"
 
 
 @pytest.mark.parametrize("kind", ["webtransport", "HTTP", "", None])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,9 +30,13 @@ from jwt_asgi import (
     TrustedIssuer,
     Verifier,
 )
+from jwt_asgi._core.freshness import Bucket, State
+from jwt_asgi._keys.events import KeyStatus
+from jwt_asgi._keys.ledger import COUNTERS
 from jwt_asgi._keys.remote import RemoteKeys
 from jwt_asgi.testing import TestIssuer
-from jwt_asgi.types import FetchResponse
+from jwt_asgi.types import Fetch, FetchResponse
+from tests.keys.script import FakeClock
 from tests.reasons import FAULTS_OF_A_TOKEN
 
 NOW = 1_800_000_000
@@ -501,6 +508,161 @@ def test_a_shared_secret_goes_with_hmac_alone_and_must_be_as_long_as_the_hash() 
         shared("x" * 63, "HS512", "HS256")
 
 
+# A new key under an old kid
+
+
+class Reissued:
+    """An issuer that gives new keys the kid of the old one, and a verifier that looks again, or does not."""
+
+    def __init__(self, *, look_again: bool = True) -> None:
+        self.current = self.anew()
+        self.clock = FakeClock()
+        self.gets = 0
+        self.down = False
+        self.verifier = verifier_of(
+            self.current,
+            jwks_uri=JWKS,
+            fetch=self.fetch,
+            key_clock=self.clock,
+            key_caching=KeyCaching(refresh_on_bad_signature=look_again),
+        )
+
+    def anew(self) -> TestIssuer:
+        """Take a new key, whose kid is the same."""
+        self.current = TestIssuer(algorithms=["ES256"], clock=lambda: NOW)
+        return self.current
+
+    async def fetch(self, url: str, **options: Any) -> FetchResponse:
+        self.gets += 1
+        if self.down:
+            raise OSError
+        return await self.current.fetch(url, **options)
+
+    def forged(self, **changes: Any) -> str:
+        return TestIssuer(algorithms=["ES256"], clock=lambda: NOW).token(**changes)
+
+
+async def test_by_default_a_bad_signature_costs_no_fetch() -> None:
+    issuer = Reissued(look_again=False)
+    await issuer.verifier.verify(issuer.current.token())
+    issuer.anew()
+    assert await refusal(issuer.verifier, issuer.current.token()) is Reason.SIGNATURE_INVALID
+    assert issuer.gets == 1
+    assert KeyCaching().refresh_on_bad_signature is False
+
+
+async def test_a_new_key_under_an_old_kid_is_taken_in_the_same_request_where_that_is_asked_for() -> None:
+    issuer = Reissued()
+    old = issuer.current.token()
+    await issuer.verifier.verify(old)
+    new = issuer.anew().token(subject="ann")
+    assert (await issuer.verifier.verify(new)).subject == "ann"
+    assert issuer.gets == 2
+    assert (await issuer.verifier.verify(new)).subject == "ann"
+    assert await refusal(issuer.verifier, old) is Reason.SIGNATURE_INVALID
+
+
+async def test_requests_that_meet_the_new_key_at_once_share_one_fetch() -> None:
+    issuer = Reissued()
+    await issuer.verifier.verify(issuer.current.token())
+    issuer.anew()
+    tokens = [issuer.current.token(subject=f"user-{number}") for number in range(30)]
+    found = await asyncio.gather(*map(issuer.verifier.verify, tokens))
+    assert [token.subject for token in found] == [f"user-{number}" for number in range(30)]
+    assert issuer.gets == 2
+
+
+async def test_a_token_without_kid_looks_again_too() -> None:
+    issuer = Reissued()
+    await issuer.verifier.verify(issuer.current.token())
+    key = issuer.anew()._signing["ES256"]
+    payload = urlsafe_b64decode(issuer.current.token().split(".")[1] + "==")
+    token = key.sign({"alg": "ES256", "typ": "at+jwt"}, payload)
+    assert (await issuer.verifier.verify(token)).subject == "user-1"
+    assert issuer.gets == 2
+
+
+async def test_a_flood_of_bad_signatures_is_bounded_and_their_reason_stays_the_same() -> None:
+    issuer = Reissued()
+    good = issuer.current.token()
+    await issuer.verifier.verify(good)
+    began = issuer.clock.now
+    for _ in range(300):
+        issuer.clock.now += 0.5
+        assert await refusal(issuer.verifier, issuer.forged()) is Reason.SIGNATURE_INVALID
+        assert await issuer.verifier.verify(good)
+    bucket = Bucket(filled_at=began)
+    assert 2 <= issuer.gets <= 1 + bucket.capacity + (issuer.clock.now - began) / bucket.refill
+    assert issuer.verifier.status()["https://issuer.test"].kids == ("es256-1",)
+
+
+async def test_bad_signatures_and_unknown_kids_share_one_bound() -> None:
+    issuer = Reissued()
+    await issuer.verifier.verify(issuer.current.token())
+    for number in range(20):
+        unknown = issuer.forged(header={"kid": f"made-up-{number}"})
+        assert await refusal(issuer.verifier, unknown) is Reason.KEY_UNKNOWN
+    assert issuer.gets == 3
+    assert await refusal(issuer.verifier, issuer.forged()) is Reason.SIGNATURE_INVALID
+    assert issuer.gets == 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"expires_in": -3600}, {"audience": "https://other.test"}, {"without": ["exp"]}, {"claims": {"nbf": NOW + 3600}}],
+    ids=["expired", "for another audience", "without expiry", "not yet valid"],
+)
+async def test_a_forged_token_that_could_not_pass_anyway_costs_no_fetch(changes: dict[str, Any]) -> None:
+    issuer = Reissued()
+    await issuer.verifier.verify(issuer.current.token())
+    for _ in range(5):
+        assert await refusal(issuer.verifier, issuer.forged(**changes)) is Reason.SIGNATURE_INVALID
+    assert issuer.gets == 1
+
+
+async def test_while_the_issuer_is_out_a_bad_signature_is_one_and_good_tokens_pass() -> None:
+    issuer = Reissued()
+    good = issuer.current.token()
+    await issuer.verifier.verify(good)
+    issuer.down = True
+    for _ in range(5):
+        assert await refusal(issuer.verifier, issuer.forged()) is Reason.SIGNATURE_INVALID
+        assert await issuer.verifier.verify(good)
+    assert issuer.gets <= 3
+
+
+async def test_a_kid_that_is_gone_once_it_is_looked_for_again_is_still_a_bad_signature() -> None:
+    issuer = Reissued()
+    await issuer.verifier.verify(issuer.current.token())
+    forged = issuer.forged()
+    issuer.current.rotate(keep_old=False)
+    assert await refusal(issuer.verifier, forged) is Reason.SIGNATURE_INVALID
+    assert issuer.gets == 2
+    assert await issuer.verifier.verify(issuer.current.token())
+
+
+async def test_given_keys_are_never_looked_for_again(issuer: TestIssuer) -> None:
+    verifier = verifier_of(issuer, keys=StaticKeys(issuer.jwks()), fetch=None)
+    assert await refusal(verifier, issuer.bad_token(Reason.SIGNATURE_INVALID)) is Reason.SIGNATURE_INVALID
+    assert issuer.fetched == []
+
+
+async def test_a_new_key_under_an_old_kid_that_is_of_another_issuer_is_not_taken() -> None:
+    issuer = Reissued()
+    profile = replace(Profile.GENERIC, key_issuer=True)
+    members: dict[str, Any] = {}
+
+    async def fetch(url: str, **_: Any) -> FetchResponse:
+        keys = [{**key, **members} for key in issuer.current.jwks()["keys"]]
+        return FetchResponse(200, {}, json.dumps({"keys": keys}).encode())
+
+    caching = KeyCaching(refresh_on_bad_signature=True)
+    verifier = verifier_of(issuer.current, jwks_uri=JWKS, fetch=fetch, profile=profile, key_caching=caching)
+    assert await verifier.verify(issuer.current.token())
+    members["issuer"] = "https://other.test"
+    assert await refusal(verifier, issuer.anew().token()) is Reason.KEY_UNSUITABLE
+
+
 # Closing
 
 
@@ -537,3 +699,189 @@ async def test_closing_gives_up_the_fetches_of_every_issuer() -> None:
         "https://a.test/.well-known/oauth-authorization-server",
         "https://b.test/.well-known/oauth-authorization-server",
     ]
+
+
+# Status
+
+
+async def test_the_status_has_every_issuer_by_name_and_whether_it_is_required(issuer: TestIssuer) -> None:
+    other = TestIssuer("https://other.test", algorithms=["ES256"], clock=lambda: NOW)
+    verifier = Verifier(
+        TrustedIssuer(**issuer.options()), TrustedIssuer(**other.options(), required=False), clock=lambda: NOW
+    )
+    status = verifier.status()
+    assert list(status) == ["https://issuer.test", "https://other.test"]
+    assert [(one.state, one.required, one.ready) for one in status.values()] == [
+        (State.EMPTY, True, False),
+        (State.EMPTY, False, False),
+    ]
+    assert (issuer.fetched, other.fetched) == ([], [])
+    await verifier.verify(issuer.token())
+    status = verifier.status()
+    assert [one.state for one in status.values()] == [State.FRESH, State.EMPTY]
+    assert (status["https://issuer.test"].kids, status["https://issuer.test"].jwks_uri) == (("es256-1",), JWKS)
+
+
+def test_the_status_of_keys_that_are_given_says_which_and_of_a_secret_nothing(issuer: TestIssuer) -> None:
+    keys = {"keys": [*issuer.jwks()["keys"], {"kty": "oct", "k": "c2VjcmV0", "kid": "left out"}]}
+    given = TrustedIssuer(issuer="https://static.test", audience="a", algorithms=["ES256"], keys=StaticKeys(keys))
+    secret = TrustedIssuer(issuer="i", audience="a", algorithms=["HS256"], keys=SharedSecret(SECRET), required=False)
+    status = Verifier(given, secret).status()
+    assert status["https://static.test"] == KeyStatus(
+        issuer="https://static.test",
+        state=State.FRESH,
+        kids=("es256-1",),
+        skipped=status["https://static.test"].skipped,
+        counters=dict.fromkeys(COUNTERS, 0),
+    )
+    assert len(status["https://static.test"].skipped) == 1
+    assert status["i"] == KeyStatus(issuer="i", state=State.FRESH, required=False, counters=dict.fromkeys(COUNTERS, 0))
+    text = json.dumps([one.as_dict() for one in status.values()])
+    assert "c2VjcmV0" not in text
+    assert SECRET not in text + repr(status)
+
+
+# Reloading
+
+
+async def test_a_reload_fetches_the_keys_of_every_issuer_and_leaves_given_ones_alone(issuer: TestIssuer) -> None:
+    other = TestIssuer("https://other.test", algorithms=["ES256"], clock=lambda: NOW)
+    given = TrustedIssuer(
+        issuer="https://static.test", audience="a", algorithms=["ES256"], keys=StaticKeys(issuer.jwks())
+    )
+    verifier = Verifier(TrustedIssuer(**issuer.options()), TrustedIssuer(**other.options()), given, clock=lambda: NOW)
+    await verifier.reload()
+    await verifier.reload()
+    assert [one.fetched.count(one.jwks_uri) for one in (issuer, other)] == [2, 2]
+    old = issuer.token()
+    issuer.rotate(keep_old=False)
+    assert await verifier.verify(old)
+    await verifier.reload()
+    assert await refusal(verifier, old) is Reason.KEY_UNKNOWN
+    assert await verifier.verify(issuer.token())
+
+
+async def test_a_reload_that_fails_for_one_issuer_is_told_and_the_others_are_reloaded(issuer: TestIssuer) -> None:
+    down = TestIssuer("https://down.test", algorithms=["ES256"], clock=lambda: NOW)
+
+    async def fails(url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
+        return FetchResponse(500, {}, b"")
+
+    verifier = Verifier(
+        trusting(down, fails),
+        TrustedIssuer(**issuer.options()),
+        clock=lambda: NOW,
+    )
+    with pytest.raises(KeysUnavailable) as caught:
+        await verifier.reload()
+    assert caught.value.issuer == "https://down.test"
+    assert verifier.status()["https://issuer.test"].ready
+    assert issuer.fetched == [METADATA, JWKS]
+
+
+async def test_asking_for_a_refresh_fetches_what_is_missing_for_every_issuer(issuer: TestIssuer) -> None:
+    other = TestIssuer("https://other.test", algorithms=["ES256"], clock=lambda: NOW)
+    verifier = verifier_of(issuer)
+    both = Verifier(TrustedIssuer(**issuer.options()), TrustedIssuer(**other.options(), required=False))
+    for one in (verifier, both):
+        one.refresh_if_due()
+        while not all(status.ready for status in one.status().values()):
+            await asyncio.sleep(0.001)
+        one.refresh_if_due()
+        await asyncio.sleep(0.01)
+    assert [len(one.fetched) for one in (issuer, other)] == [4, 2]
+
+
+# Starting
+
+
+@pytest.mark.parametrize("mode", ["", "eager", "LAZY", None, True])
+async def test_a_start_knows_three_modes(issuer: TestIssuer, mode: Any) -> None:
+    with pytest.raises(ConfigurationError, match="expected one of lazy, warm, require") as caught:
+        await verifier_of(issuer).start(mode)
+    assert caught.value.option == "startup"
+    assert issuer.fetched == []
+
+
+async def test_a_lazy_start_fetches_nothing(issuer: TestIssuer) -> None:
+    await verifier_of(issuer).start("lazy")
+    await asyncio.sleep(0.01)
+    assert issuer.fetched == []
+
+
+@pytest.mark.parametrize("mode", ["warm", "require"])
+async def test_another_start_fetches_the_keys_before_the_first_token_and_once(issuer: TestIssuer, mode: Any) -> None:
+    verifier = verifier_of(issuer)
+    await verifier.start(mode)
+    assert issuer.fetched == [METADATA, JWKS]
+    await verifier.start(mode)
+    await verifier.verify(issuer.token())
+    assert issuer.fetched == [METADATA, JWKS]
+    shared = Verifier(TrustedIssuer(issuer="i", audience="a", algorithms=["HS256"], keys=SharedSecret(SECRET)))
+    await shared.start(mode)
+
+
+class Slow:
+    """A `fetch` that fails or hangs."""
+
+    def __init__(self, status: int | None) -> None:
+        self.status, self.calls = status, 0
+
+    async def __call__(self, url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
+        self.calls += 1
+        if self.status is None:
+            await asyncio.Event().wait()
+        return FetchResponse(self.status or 0, {}, b"")
+
+
+def trusting(issuer: TestIssuer, fetch: Fetch, **options: Any) -> TrustedIssuer:
+    return TrustedIssuer(**{**issuer.options(), "fetch": fetch, "key_hooks": [], **options})
+
+
+@pytest.mark.parametrize("mode", ["warm", "require"])
+@pytest.mark.parametrize("status", [None, 500], ids=["hangs", "down"])
+async def test_a_start_asks_all_required_issuers_at_once_and_is_over_in_time(
+    issuer: TestIssuer, mode: Any, status: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jwt_asgi.verifier.START_SECONDS", 0.2)
+    down, optional = Slow(status), Slow(status)
+    verifier = Verifier(
+        *(trusting(TestIssuer(f"https://{name}.test", algorithms=["ES256"]), down) for name in "abc"),
+        trusting(TestIssuer("https://optional.test", algorithms=["ES256"]), optional, required=False),
+        TrustedIssuer(**issuer.options()),
+        clock=lambda: NOW,
+    )
+    began = time.monotonic()
+    if mode == "require":
+        with pytest.raises(KeysUnavailable) as caught:
+            await verifier.start(mode)
+        assert caught.value.issuer == "https://a.test"
+    else:
+        await verifier.start(mode)
+    assert time.monotonic() - began < 2
+    assert verifier.status()["https://issuer.test"].ready, "though it comes after those that are down"
+    assert down.calls >= 3
+    assert optional.calls == 0
+    assert await verifier.verify(issuer.token())
+    await verifier.aclose()
+
+
+async def test_a_start_waits_for_an_issuer_that_comes_up_in_time(
+    issuer: TestIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    async def comes_up(url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
+        calls.append(url)
+        if len(calls) < 2:
+            return FetchResponse(503, {}, b"")
+        return await issuer.fetch(url, headers=headers, timeout=timeout, limit=limit)
+
+    verifier = verifier_of(issuer, fetch=comes_up, jwks_uri=JWKS, key_hooks=[])
+    await verifier.start("require")
+    assert (len(calls), verifier.status()["https://issuer.test"].ready) == (2, True)
+    warm = verifier_of(issuer, fetch=Slow(503), jwks_uri=JWKS, key_hooks=[])
+    monkeypatch.setattr("jwt_asgi.verifier.START_SECONDS", 60.0)
+    began = time.monotonic()
+    await warm.start("warm")
+    assert time.monotonic() - began < 0.5, "one attempt is enough where the start goes on anyway"

@@ -98,10 +98,9 @@ def _check_identity(failures: list[ClaimFailure], claims: Mapping[str, Any], pol
     if not isinstance(issuer, str) or issuer != policy.issuer:
         # RFC 8414 section 3.3, OIDC Core section 3.1.3.7: code point by code point, nothing normalized
         _fail(failures, "iss", Reason.ISSUER_UNTRUSTED, f"expected exactly {policy.issuer!r}", issuer)
-    if policy.tenant is not None:
-        name, tenant = policy.tenant
-        if claims.get(name) != tenant:
-            _fail(failures, name, Reason.TENANT_MISMATCH, f"expected exactly {tenant!r}, as in iss", claims.get(name))
+    name, tenant = policy.tenant or (None, "")
+    if name is not None and claims.get(name) != tenant:
+        _fail(failures, name, Reason.TENANT_MISMATCH, f"expected exactly {tenant!r}, as in iss", claims.get(name))
     _check_audience(failures, claims, policy)
     if "cnf" in claims:
         # RFC 9449 section 7.2, RFC 8705 section 3: a bound token is no bearer token

@@ -64,7 +64,7 @@ class VerifyKey:
         algorithms: What it may verify, each with the bytes that a signature has.
         thumbprint: RFC 7638; empty for a secret, since it would tell something about it.
         key: The JOSE library's key object.
-        issuer: The JWK's own `issuer` member, which Microsoft's shared key sets have, or None.
+        issuer: The JWK's own `issuer` member, which Microsoft's shared sets have, or None; empty when it is no text.
         private: The set has its private part, which is left out here: whoever has read the set can sign with it.
         member: A digest of the JWK, as it was published.
     """
@@ -212,7 +212,8 @@ def _import_key(member: Any, digest: str) -> VerifyKey:  # noqa: ANN401 - a memb
         algorithms=_narrow(kty, sizes, member.get("alg")),
         thumbprint=key.thumbprint(),
         key=key,
-        issuer=issuer if isinstance(issuer, str) else None,
+        # What is no text names nobody, rather than anybody
+        issuer=issuer if issuer is None or isinstance(issuer, str) else "",
         private="d" in member,
         member=digest,
     )

@@ -6,6 +6,7 @@ for issuer and audience, and each is checked when the policy is made.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,9 @@ from jwt_asgi.types import Skip
 __all__ = [
     "ASYMMETRIC_ALGORITHMS",
     "MAX_LEEWAY",
+    "PLACEHOLDER",
     "SYMMETRIC_ALGORITHMS",
+    "TENANT",
     "Policy",
     "check_header",
     "flag",
@@ -37,14 +40,19 @@ MAX_LEEWAY = 300.0
 MAX_SECONDS = 1e9
 """Some 30 years: what is more is no duration."""
 
+PLACEHOLDER = "{tenantid}"
+"""Stands for a tenant in an issuer or a URL, as Microsoft writes it."""
+TENANT = re.compile("[A-Za-z0-9_-]{1,64}")
+"""What a tenant may be called: nothing that means something in a URL."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What a token of one issuer must be; every field is checked.
 
     Times are in seconds. `audience` is None only where `Skip.AUDIENCE_CHECK` was given. `tenant`, where it is there, is
-    a claim and the value that it must have. With `key_issuer`, a key that has an `issuer` member is good for that
-    issuer's tokens alone.
+    the tenant that the issuer names, behind the claim that must be equal to it, or None. With `key_issuer`, a key that
+    has an `issuer` member is good for that issuer's tokens alone.
     """
 
     issuer: str
@@ -54,7 +62,7 @@ class Policy:
     leeway: float
     max_age: float | None
     max_lifetime: float | None
-    tenant: tuple[str, str] | None = None
+    tenant: tuple[str | None, str] | None = None
     key_issuer: bool = False
 
 

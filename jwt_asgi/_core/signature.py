@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from joserfc.jws import JWSRegistry
 
 from jwt_asgi._core.jwks import VerifyKey
-from jwt_asgi._core.policy import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS, Policy
+from jwt_asgi._core.policy import ASYMMETRIC_ALGORITHMS, PLACEHOLDER, SYMMETRIC_ALGORITHMS, TENANT, Policy
 from jwt_asgi._core.token import Untrusted
 from jwt_asgi.errors import Reason, TokenError
 
@@ -40,9 +40,11 @@ def own_keys(keys: Sequence[VerifyKey], untrusted: Untrusted, policy: Policy) ->
     """
     if not policy.key_issuer:
         return keys
-    tenant = untrusted.claims.get("tid")
-    known = tenant if isinstance(tenant, str) else ""
-    return [key for key in keys if key.issuer is None or key.issuer.replace("{tenantid}", known) == policy.issuer]
+    tenant = untrusted.claims.get("tid") if policy.tenant is None else policy.tenant[1]
+    if not isinstance(tenant, str) or not TENANT.fullmatch(tenant):
+        # A `tid` that is empty, or spans several segments, would make a template into another's issuer
+        tenant = PLACEHOLDER
+    return [key for key in keys if key.issuer is None or key.issuer.replace(PLACEHOLDER, tenant) == policy.issuer]
 
 
 def verify_signature(untrusted: Untrusted, keys: Sequence[VerifyKey]) -> Verified:

@@ -157,15 +157,29 @@ def _verifying(context: ssl.SSLContext) -> ssl.SSLContext:
 
 def _proxy(url: str) -> httpx.Proxy:
     try:
-        return httpx.Proxy(url)
+        proxy = httpx.Proxy(url)
+        # httpx takes a space for a part of the host's name
+        fits = (
+            _VISIBLE.fullmatch(url) is not None
+            and bool(proxy.url.host)
+            and (proxy.url.port is None or 0 < proxy.url.port < 2**16)
+        )
     except Exception:  # noqa: BLE001 - httpx and its URL parser raise several types
+        fits = False
+    if not fits:
         # Not the URL itself, which may hold a password
-        raise ConfigurationError("proxy", 'expected the URL of a proxy, as "http://proxy.example.com:3128"') from None
+        raise ConfigurationError("proxy", 'expected the URL of a proxy, as "http://proxy.example.com:3128"')
+    if proxy.url.scheme.startswith("socks"):
+        try:
+            importlib.import_module("socksio")
+        except ImportError:
+            raise ConfigurationError("proxy", "a SOCKS proxy needs a package more: httpx[socks]") from None
+    return proxy
 
 
 def _import_all() -> None:
     """Import what httpx would import at the first request, when it would stop the event loop for 100 ms."""
-    for name in ("httpcore", "anyio._backends._asyncio", "h11"):
+    for name in ("httpcore", "anyio._backends._asyncio", "h11", "concurrent.futures.thread"):
         importlib.import_module(name)
 
 

@@ -49,7 +49,11 @@ class Flight:
             self._task = self._loop.create_task(self._work(work), context=Context())
             self._task.add_done_callback(lambda _: self.land())  # cancelled before its first step
         else:
-            threading.Thread(target=self._work_alone, args=(work,), name="jwt-asgi keys", daemon=True).start()
+            try:
+                threading.Thread(target=self._work_alone, args=(work,), name="jwt-asgi keys", daemon=True).start()
+            except RuntimeError:  # no more threads, or the interpreter is about to end
+                self.result = False
+                self.land()
 
     def land(self) -> None:
         """Tell those who wait. Once is enough."""
@@ -96,8 +100,9 @@ async def pause(seconds: float) -> None:
 
 def _on_asyncio() -> bool:
     """Whether the caller runs on asyncio: in trio's guest mode both have a loop, and the task is trio's."""
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_task():
+    # Another thread may be in the midst of importing it
+    in_trio_task = getattr(sys.modules.get("trio.lowlevel"), "in_trio_task", None)
+    if in_trio_task is not None and in_trio_task():
         return False
     try:
         asyncio.get_running_loop()

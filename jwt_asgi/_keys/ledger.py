@@ -27,16 +27,16 @@ class Ledger:
         """Count what a request met; return what is to be told of it, once until a fetch succeeds."""
         if step is Step.REFUSE_UNAVAILABLE:
             self.counters["unavailable"] += 1
-            return self._once(KeyEventKind.EXPIRED) if state is State.EXPIRED else None
+            return self.once(KeyEventKind.EXPIRED) if state is State.EXPIRED else None
         if step is Step.REFUSE_UNKNOWN:
             self.counters["unknown_kid"] += 1
             if facts.waited or facts.missed_before or facts.backing_off:
                 return None
             self.counters["throttled"] += 1
-            return self._once(KeyEventKind.THROTTLED)
+            return self.once(KeyEventKind.THROTTLED)
         if state is State.STALE and (step is Step.USE or step is Step.USE_AND_REFRESH):
             self.counters["served_stale"] += 1
-            return self._once(KeyEventKind.SERVING_STALE)
+            return self.once(KeyEventKind.SERVING_STALE)
         return None
 
     def serve_stale(self) -> bool:
@@ -51,7 +51,8 @@ class Ledger:
         self.counters["not_modified"] += same
         self._told.clear()
 
-    def _once(self, kind: KeyEventKind) -> KeyEventKind | None:
+    def once(self, kind: KeyEventKind) -> KeyEventKind | None:
+        """Return it if it was not told since the last fetch that succeeded."""
         if kind in self._told:
             return None
         self._told.add(kind)

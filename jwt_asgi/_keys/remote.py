@@ -9,21 +9,13 @@ import asyncio
 import math
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
-from jwt_asgi._core.freshness import (
-    Bucket,
-    Facts,
-    KeyCaching,
-    State,
-    Step,
-    decide,
-    negative_ttl,
-    state_of,
-)
+from jwt_asgi._core.freshness import Bucket, Facts, KeyCaching, State, Step, decide, negative_ttl, state_of
 from jwt_asgi._core.jwks import VerifyKey
 from jwt_asgi._keys.clock import SteadyClock
 from jwt_asgi._keys.events import KeyEvent, KeyEventKind, KeyStatus, Notify
@@ -146,7 +138,8 @@ class RemoteKeys:
                 raise TokenError(Reason.KEY_UNKNOWN)
             if flight is None:
                 raise self._unavailable()
-            landed = await self._join(flight, brief=step is Step.WAIT_BRIEFLY)
+            at_most = self._caching.stale_wait if step is Step.WAIT_BRIEFLY else math.inf
+            landed = await self._join(flight, at_most=at_most)
             # A flight that began before this request may bring a set from before its key was published, and one that
             # was given up brings none: then once more. Whoever has waited gets an end from the table.
             waited = joined or landed is False or (landed is True and flight.began >= arrived)
@@ -156,29 +149,29 @@ class RemoteKeys:
         """See that a fetch is under way, unless the set is fresh or the last attempt failed just now. Wait for none."""
         with self._lock:
             now = self._clock()
-            if self._state(now) is not State.FRESH and now >= self._trouble.retry_at:
-                self._flying(now) or self._take_off(now)
+            due = self._state(now) is not State.FRESH and now >= self._trouble.retry_at
+            if due and self._flying(now) is None and not self._was_given_up(now):
+                self._take_off(now)
 
     async def ready(self, *, seconds: float, retry: bool) -> KeysUnavailable | None:
         """Wait until there is a usable set: for so long at most, for one attempt or, with `retry`, as many as fit.
 
         Return None, or why there is none.
         """
-        deadline = self._clock() + seconds
-        attempted = False
+        until, attempted = time.monotonic() + seconds, False
         while True:
             with self._lock:
-                now = self._clock()
+                now, left = self._clock(), until - time.monotonic()
                 if self._state(now) not in _UNUSABLE:
                     return None
-                backing_off = self._trouble.retry_at - now
+                backing_off = self._trouble.backing_off(now, urgent=retry)
                 flight = self._flying(now)
-                if flight is None and backing_off <= 0 and now < deadline and (retry or not attempted):
+                if flight is None and not backing_off and left > 0 and (retry or not attempted):
                     flight = self._take_off(now)
-            if flight is not None and now < deadline:
+            if flight is not None and left > 0:
                 attempted = True
-                await self._join(flight, at_most=deadline - now)
-            elif retry and now + backing_off < deadline:
+                await self._join(flight, at_most=left)
+            elif retry and backing_off < left:
                 await pause(backing_off)
             else:
                 return self._unavailable()
@@ -267,7 +260,8 @@ class RemoteKeys:
             if now < not_before:  # another request of the same flight has noted it
                 return
             self._misses[kid, alg] = (misses + 1, now + negative_ttl(misses + 1))
-        self._tell(KeyEventKind.UNKNOWN_KID)
+            news = self._ledger.once(KeyEventKind.UNKNOWN_KID)
+        self._tell(news)
 
     def _state(self, now: float) -> State:
         return state_of(None if self._snapshot is None else self._snapshot.times, now)
@@ -286,17 +280,16 @@ class RemoteKeys:
         flight.take_off(self._fly)
         return flight
 
-    async def _join(self, flight: Flight, *, brief: bool = False, at_most: float = math.inf) -> bool | None:
+    async def _join(self, flight: Flight, *, at_most: float = math.inf) -> bool | None:
         """Wait for the flight, but not for ever: False when it takes too long."""
         with self._lock:
-            if self._waiters >= MAX_WAITERS and not brief:
+            if self._waiters >= MAX_WAITERS and at_most == math.inf:
                 self._ledger.counters["unavailable"] += 1
                 raise KeysUnavailable(Reason.KEYS_BUSY, issuer=self._issuer)
             self._waiters += 1
         try:
             # A little longer than the flight itself takes to fail
-            seconds = self._caching.stale_wait if brief else self._caching.timeout + GRACE_SECONDS
-            return await flight.wait(min(seconds, at_most))
+            return await flight.wait(min(self._caching.timeout + GRACE_SECONDS, at_most))
         finally:
             with self._lock:
                 self._waiters -= 1

@@ -88,6 +88,7 @@ def a_policy(
     leeway: float = 30.0,
     max_age: float | None = None,
     max_lifetime: float | None = None,
+    tenant: tuple[str | None, str] | None = None,
 ) -> Policy:
     """A policy, unchecked."""
     return Policy(
@@ -98,6 +99,7 @@ def a_policy(
         leeway=leeway,
         max_age=max_age,
         max_lifetime=max_lifetime,
+        tenant=tenant,
     )
 
 

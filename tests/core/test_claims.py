@@ -83,6 +83,43 @@ def test_the_issuer_is_compared_code_point_by_code_point(issuer: object) -> None
     assert failures(good_claims(iss=issuer)) == [("iss", Reason.ISSUER_UNTRUSTED)]
 
 
+OF_TENANT = a_policy(tenant=("tid", "contoso"))
+
+
+def test_the_tenant_of_the_issuer_must_be_the_tokens_own() -> None:
+    assert failures(good_claims(tid="contoso"), OF_TENANT) == []
+    assert failures(good_claims(org="contoso"), a_policy(tenant=("org", "contoso"))) == []
+
+
+@pytest.mark.parametrize(
+    "tenant", ["fabrikam", "Contoso", "contoso ", "contoso\n", "", None, True, 0, 7, ["contoso"], {"contoso": 1}]
+)
+def test_any_other_tenant_is_refused(tenant: object) -> None:
+    assert failures(good_claims(tid=tenant), OF_TENANT) == [("tid", Reason.TENANT_MISMATCH)]
+
+
+def test_a_missing_tenant_is_refused_and_another_claim_does_not_stand_in() -> None:
+    assert failures(good_claims(), OF_TENANT) == [("tid", Reason.TENANT_MISMATCH)]
+    assert failures(good_claims(tid="contoso"), a_policy(tenant=("org", "contoso"))) == [
+        ("org", Reason.TENANT_MISMATCH)
+    ]
+
+
+@pytest.mark.parametrize("claims", [{}, {"tid": "fabrikam"}])
+def test_where_no_claim_is_compared_the_tenant_in_the_issuer_is_all(claims: dict[str, Any]) -> None:
+    assert failures(good_claims(**claims), a_policy(tenant=(None, "contoso"))) == []
+    assert failures(good_claims(**claims)) == []
+
+
+def test_a_wrong_tenant_weighs_more_than_the_audience_and_less_than_the_issuer() -> None:
+    found = failures(good_claims(iss="https://x.test", tid="x", aud="x"), OF_TENANT)
+    assert [reason for _, reason in found] == [
+        Reason.ISSUER_UNTRUSTED,
+        Reason.TENANT_MISMATCH,
+        Reason.AUDIENCE_MISMATCH,
+    ]
+
+
 def test_a_missing_issuer_is_not_trusted() -> None:
     assert failures(without("iss")) == [("iss", Reason.ISSUER_UNTRUSTED)]
 
@@ -558,10 +595,10 @@ def test_the_error_carries_the_first_reason_and_every_failure() -> None:
     )
 
 
-@pytest.mark.parametrize("claim", ["iss", "aud", "sub", "scope", "exp", "nbf", "iat", "cnf", "jti", "client_id"])
+@pytest.mark.parametrize("claim", ["iss", "tid", "aud", "sub", "scope", "exp", "nbf", "iat", "cnf", "jti", "client_id"])
 def test_what_the_token_says_is_not_in_the_message(claim: str) -> None:
     with pytest.raises(TokenError) as caught:
-        check_claims(Verified({}, good_claims(**{claim: {"s3cret": 1}}), KEY), a_policy(), NOW)
+        check_claims(Verified({}, good_claims(**{claim: {"s3cret": 1}}), KEY), OF_TENANT, NOW)
     assert "s3cret" not in str(caught.value)
     assert "s3cret" not in repr(caught.value)
     assert "s3cret" not in repr(caught.value.failures)

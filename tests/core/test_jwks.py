@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64encode
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from jwt_asgi._core.jwks import (
     VerifyKey,
     import_keys,
     parse_jwks,
+    parsing,
     secret_key,
 )
 from jwt_asgi._core.signature import verify_signature
@@ -165,6 +167,102 @@ def test_odd_rsa_exponents_from_3_below_2_to_the_32_are_taken(exponent: int) -> 
 @pytest.mark.parametrize("kid", ["k", "k" * 256, "é" * 256, " ", "\u0000"])
 def test_a_kid_is_any_string_of_1_to_256_characters(kid: str) -> None:
     assert the_key(rsa(kid=kid)).kid == kid
+
+
+@pytest.mark.parametrize(
+    ("members", "issuer"),
+    [
+        ({}, None),
+        ({"issuer": None}, None),
+        ({"issuer": "https://issuer.test/a"}, "https://issuer.test/a"),
+        ({"issuer": "https://issuer.test/{tenantid}"}, "https://issuer.test/{tenantid}"),
+        ({"issuer": ""}, ""),
+        ({"issuer": 7}, ""),
+        ({"issuer": False}, ""),
+        ({"issuer": ["https://issuer.test/a"]}, ""),
+        ({"issuer": {}}, ""),
+    ],
+)
+def test_a_key_may_say_whose_it_is_and_what_is_no_text_names_nobody(
+    members: dict[str, Any], issuer: str | None
+) -> None:
+    key = the_key(rsa(**members))
+    assert key.issuer == issuer
+    assert key.algorithms == RSA
+
+
+@pytest.mark.parametrize("kind", ["RSA", "P-256", "Ed25519"])
+def test_a_published_private_key_is_noticed_and_named(kind: str) -> None:
+    private, public = signing_key(kind).as_dict(private=True), public_jwk(kind, 2, kid="good")
+    assert a_set(public, {**private, "kid": "leaked"}).private == ("leaked",)
+    (key,) = a_set(private).keys
+    assert key.private
+    assert a_set(private).private == (key.thumbprint,)
+    assert a_set(public).private == ()
+
+
+# --- in steps, from what is at hand ---------------------------------------------------------------------------------
+
+
+def stepped(steps: Generator[None, None, KeySet]) -> tuple[int, KeySet]:
+    """How many steps there were, and what came of them."""
+    number_of_steps = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            return number_of_steps, done.value
+        number_of_steps += 1
+
+
+def raw_set(*members: object) -> bytes:
+    return json.dumps({"keys": members}).encode()
+
+
+def test_a_set_is_read_in_steps_of_one_key_the_unusable_ones_too() -> None:
+    steps, keys = stepped(parsing(raw_set(rsa(kid="a"), 7, {"kty": "oct"}, rsa(kid="b"))))
+    assert steps == 4
+    assert [key.kid for key in keys.keys] == ["a", "b"]
+    assert len(keys.skipped) == 2
+
+
+def test_a_key_whose_member_is_the_same_is_not_imported_again() -> None:
+    old = a_set(rsa(kid="a"), rsa(kid="b", n=modulus(3072)))
+    _, new = stepped(parsing(raw_set(rsa(kid="b", n=modulus(3072)), rsa(kid="a"), rsa(kid="c")), old.keys))
+    assert [key.kid for key in new.keys] == ["b", "a", "c"]
+    assert new.keys[0] is old.keys[1]
+    assert new.keys[1] is old.keys[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"use": "enc"}, {"alg": "RS384"}, {"issuer": "https://x.test"}, {"n": modulus(3072)}, {"d": "AQAB"}, {"x": 1}],
+)
+def test_a_key_whose_member_has_changed_in_anything_is_imported_anew(change: dict[str, Any]) -> None:
+    good = public_jwk("RSA", 2, kid="good")
+    old = a_set(rsa(kid="a"), good)
+    _, new = stepped(parsing(raw_set(good, rsa(kid="a") | change), old.keys))
+    assert old.keys[0] not in new.keys
+    assert new.keys == a_set(good, rsa(kid="a") | change).keys[:1] + new.keys[1:]
+    assert len(new.keys) == (1 if "use" in change else 2)
+
+
+def test_the_order_of_its_members_is_no_change_of_a_key() -> None:
+    old = a_set(rsa(kid="a"))
+    member = dict(reversed(rsa(kid="a").items()))
+    _, new = stepped(parsing(raw_set(member), old.keys))
+    assert new.keys[0] is old.keys[0]
+
+
+def test_what_is_at_hand_and_no_longer_published_is_not_in_the_set() -> None:
+    _, new = stepped(parsing(raw_set(rsa(kid="b")), a_set(rsa(kid="a")).keys))
+    assert [key.kid for key in new.keys] == ["b"]
+
+
+def test_a_secret_at_hand_stands_for_no_published_member() -> None:
+    # its digest is empty
+    _, new = stepped(parsing(raw_set(rsa(kid="a")), secret_key(b"s" * 32, ["HS256"]).keys))
+    assert [key.kty for key in new.keys] == ["RSA"]
 
 
 # --- faults, each beside a good key ---------------------------------------------------------------------------------
@@ -455,6 +553,15 @@ def test_the_same_key_under_two_kids_or_two_algs_is_two() -> None:
     keys = a_set(RFC7638_KEY, {**RFC7638_KEY, "kid": "other"}, {**RFC7638_KEY, "alg": "PS256"})
     assert len(keys.keys) == 3
     assert kids(keys.lookup("2011-04-29", "PS256")) == [("2011-04-29", "RSA")]
+
+
+def test_the_same_key_of_two_issuers_is_two() -> None:
+    keys = a_set(RFC7638_KEY, {**RFC7638_KEY, "issuer": "https://a.test"}, {**RFC7638_KEY, "issuer": "https://b.test"})
+    assert [key.issuer for key in keys.lookup("2011-04-29", "RS256") or ()] == [
+        None,
+        "https://a.test",
+        "https://b.test",
+    ]
 
 
 def test_a_symmetric_key_is_never_found_in_a_published_set() -> None:

@@ -12,8 +12,10 @@ from jwt_asgi._core.policy import (
     ASYMMETRIC_ALGORITHMS,
     MAX_LEEWAY,
     SYMMETRIC_ALGORITHMS,
+    TENANT,
     Policy,
     check_header,
+    flag,
     make_policy,
 )
 from jwt_asgi._core.token import parse_token
@@ -221,6 +223,56 @@ def test_max_age_and_max_lifetime_may_be_thirty_years_and_no_more() -> None:
     assert (made.max_age, made.max_lifetime) == (1e9, 1e9)
     assert refused(max_age=1e9 + 1).option == "max_age"
     assert refused(max_lifetime=1_700_000_000_000).option == "max_lifetime"
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_flag_is_true_or_false(value: bool) -> None:
+    assert flag("required", value) is value
+
+
+@pytest.mark.parametrize("value", [1, 0, "true", "false", "", None, [], [True]])
+def test_nothing_else_is_a_flag(value: object) -> None:
+    # "false" from an environment variable would be true
+    with pytest.raises(ConfigurationError, match="expected True or False") as caught:
+        flag("allow_http", value)
+    assert caught.value.option == "allow_http"
+
+
+@pytest.mark.parametrize(("profile", "told"), [(Profile.ENTRA_V2, True), (Profile.ENTRA_V1, False)])
+def test_the_profile_says_whether_a_keys_own_issuer_counts(profile: Profile, told: bool) -> None:
+    made = policy(profile=profile)
+    assert made.key_issuer is told
+    assert made.tenant is None
+
+
+@pytest.mark.parametrize("name", ["a", "A-z_9", "9188040d-6c67-4c5b-b112-36a304b66dad", "x" * 64, "-", "_"])
+def test_a_tenant_is_a_plain_name(name: str) -> None:
+    assert TENANT.fullmatch(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "x" * 65,
+        "a/b",
+        "a.b",
+        "..",
+        "%61",
+        "a b",
+        "a\n",
+        "\n",
+        "a\0",
+        "{tenantid}",
+        "\u00e4",
+        "\u0430",
+        "\uff11",
+        "a?",
+        "a#",
+    ],
+)
+def test_what_means_something_in_a_url_or_looks_like_another_letter_is_no_tenant(name: str) -> None:
+    assert not TENANT.fullmatch(name)
 
 
 # --- the header -----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -17,9 +18,9 @@ from jwt_asgi import Reason, TokenError
 from jwt_asgi._core import signature as signature_module
 from jwt_asgi._core.jwks import KeySet, VerifyKey, import_keys, secret_key
 from jwt_asgi._core.policy import ASYMMETRIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
-from jwt_asgi._core.signature import MAX_CANDIDATES, verify_signature
+from jwt_asgi._core.signature import MAX_CANDIDATES, own_keys, verify_signature
 from jwt_asgi._core.token import Untrusted, parse_token
-from tests.core.builders import as_json, compact, public_jwk, segment, signed, signing_key
+from tests.core.builders import a_policy, as_json, compact, public_jwk, segment, signed, signing_key
 
 KINDS = {
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
@@ -312,3 +313,109 @@ def test_nothing_of_the_token_is_in_the_message() -> None:
     with pytest.raises(TokenError) as caught:
         verify_signature(good("ES256"), [public("P-256", 2)])
     assert str(caught.value) == "signature_invalid: the signature does not verify with the issuer's key"
+
+
+# --- whose key it is ------------------------------------------------------------------------------------------------
+
+LOGIN = "https://login.test"
+TEMPLATE = f"{LOGIN}/{{tenantid}}/v2.0"
+CONTOSO = f"{LOGIN}/contoso/v2.0"
+CONSUMERS = f"{LOGIN}/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0"
+MARKED = replace(a_policy(), issuer=CONTOSO, key_issuer=True)
+"""Of one issuer, whose keys say whose they are."""
+FAMILY = replace(MARKED, tenant=("tid", "contoso"))
+"""Of one tenant of a family."""
+
+
+def of_issuer(issuer: str | None, number: int = 1) -> VerifyKey:
+    members: dict[str, Any] = {} if issuer is None else {"issuer": issuer}
+    return public("P-256", number, **members)
+
+
+def owned(issuer: str | None, policy: Any, **claims: Any) -> bool:
+    """Whether a key with this `issuer` may sign for a token with these claims."""
+    key = of_issuer(issuer)
+    untrusted = parse_token(compact({"alg": "ES256"}, claims))
+    found = own_keys([key], untrusted, policy)
+    assert list(found) in ([], [key])
+    return bool(found)
+
+
+@pytest.mark.parametrize("issuer", [None, TEMPLATE, CONTOSO, CONSUMERS, ""])
+def test_where_the_policy_does_not_ask_a_keys_issuer_does_not_matter(issuer: str | None) -> None:
+    keys = [of_issuer(issuer)]
+    assert own_keys(keys, good("ES256"), replace(MARKED, key_issuer=False)) is keys
+
+
+@pytest.mark.parametrize("policy", [MARKED, FAMILY], ids=["one issuer", "a family"])
+@pytest.mark.parametrize(
+    ("issuer", "expected"),
+    [
+        (None, True),
+        (CONTOSO, True),
+        (TEMPLATE, True),
+        (CONSUMERS, False),
+        (f"{LOGIN}/fabrikam/v2.0", False),
+        (f"{CONTOSO}/", False),
+        (CONTOSO.upper(), False),
+        (f"{LOGIN}/{{tenantid}}", False),
+        (f"{LOGIN}/{{tenantId}}/v2.0", False),
+        ("{tenantid}", False),
+        ("https://other.test/{tenantid}/v2.0", False),
+        ("", False),
+    ],
+)
+def test_a_key_that_says_whose_it_is_signs_for_nobody_else(policy: Any, issuer: str | None, expected: bool) -> None:
+    assert owned(issuer, policy, tid="contoso") is expected
+
+
+@pytest.mark.parametrize("tid", ["fabrikam", "Contoso", "", None, 7, ["contoso"], "contoso\n", "{tenantid}"])
+def test_a_template_stands_for_the_tenant_that_the_token_names(tid: object) -> None:
+    assert owned(TEMPLATE, MARKED, tid="contoso")
+    assert not owned(TEMPLATE, MARKED, tid=tid)
+    assert not owned(TEMPLATE, MARKED)
+
+
+@pytest.mark.parametrize("claims", [{}, {"tid": "fabrikam"}, {"tid": "contoso/v2.0"}, {"tid": 7}])
+def test_in_a_family_a_template_stands_for_the_tenant_of_the_issuer(claims: dict[str, Any]) -> None:
+    # what `tid` says is judged with the claims, where a family compares another claim or none
+    assert owned(TEMPLATE, FAMILY, **claims)
+    assert owned(TEMPLATE, replace(MARKED, tenant=(None, "contoso")), **claims)
+    assert not owned(TEMPLATE, replace(MARKED, tenant=(None, "fabrikam")), **claims)
+
+
+@pytest.mark.parametrize(
+    ("template", "issuer", "tid"),
+    [
+        (f"{LOGIN}/{{tenantid}}", CONTOSO, "contoso/v2.0"),
+        (f"{LOGIN}{{tenantid}}", CONTOSO, "/contoso/v2.0"),
+        ("{tenantid}", CONTOSO, CONTOSO),
+        ("{tenantid}/v2.0", CONTOSO, f"{LOGIN}/contoso"),
+        (f"{CONTOSO}{{tenantid}}", CONTOSO, ""),
+        (f"{LOGIN}/{{tenantid}}", f"{LOGIN}/", ""),
+        (f"{LOGIN}/{{tenantid}}", f"{LOGIN}/", None),
+        (f"{LOGIN}/{{tenantid}}/v2.0", f"{LOGIN}/a.b/v2.0", "a.b"),
+    ],
+)
+def test_no_tid_makes_a_template_into_an_issuer_of_another_form(template: str, issuer: str, tid: str | None) -> None:
+    assert not owned(template, replace(MARKED, issuer=issuer), tid=tid)
+
+
+def test_of_several_keys_with_a_kid_only_its_own_count_and_their_order_is_kept() -> None:
+    members = [CONSUMERS, TEMPLATE, None, CONTOSO]
+    keys = [of_issuer(member, number) for number, member in enumerate(members, 1)]
+    assert own_keys(keys, parse_token(compact({"alg": "ES256"}, {"tid": "contoso"})), MARKED) == keys[1:]
+
+
+def test_keys_of_others_do_not_use_up_the_keys_that_are_tried() -> None:
+    others = [public("P-256", number, issuer=CONSUMERS) for number in range(2, 2 + MAX_CANDIDATES)]
+    keys = [*others, public("P-256")]
+    untrusted = good("ES256")
+    assert verify_signature(untrusted, own_keys(keys, untrusted, MARKED)).key is keys[-1]
+    assert refused(untrusted, *keys) is Reason.SIGNATURE_INVALID
+
+
+def test_without_a_key_of_its_own_a_token_meets_no_key_that_suits() -> None:
+    untrusted = good("ES256")
+    keys = own_keys([public("P-256", issuer=CONSUMERS)], untrusted, FAMILY)
+    assert refused(untrusted, *keys) is Reason.KEY_UNSUITABLE

@@ -79,6 +79,7 @@ class Proxy:
         """Lead to this port, or refuse."""
         self._port, self._refusal = port, refusal
         self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None] | None] = set()
         self.asked: list[bytes] = []
 
     async def start(self) -> str:
@@ -87,13 +88,21 @@ class Proxy:
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def stop(self) -> None:
-        """Listen no more."""
+        """Hang up and listen no more."""
         assert self._server is not None
         self._server.close()
+        tasks = [task for task in self._tasks if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):
+        task = asyncio.current_task()
+        self._tasks.add(task)
+        other: asyncio.StreamWriter | None = None
+        # A cancelled task would be logged by asyncio's streams
+        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             self.asked.append((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0])
             if self._refusal:
                 writer.write(self._refusal)
@@ -101,9 +110,13 @@ class Proxy:
                 other_reader, other = await asyncio.open_connection("127.0.0.1", self._port)
                 writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
                 await asyncio.gather(_pass_on(reader, other), _pass_on(other_reader, writer))
-        with suppress(OSError):
+        with suppress(OSError, asyncio.CancelledError):
             writer.close()
             await writer.wait_closed()
+        for end in (writer, other):
+            if end is not None:
+                end.transport.abort()
+        self._tasks.discard(task)
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

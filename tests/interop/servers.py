@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import socket
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+import anyio
 import uvicorn
 
 from jwt_asgi import HttpxFetch, JWTMiddleware, KeyCaching, Scope, check_access
@@ -31,6 +31,7 @@ SERVERS = {
     "uvicorn, asyncio": ("uvicorn", "--loop", "asyncio", "--ws", "websockets", "--port", "{port}"),
     "uvicorn, uvloop": ("uvicorn", "--loop", "uvloop", "--ws", "wsproto", "--port", "{port}"),
     "hypercorn": ("hypercorn", "--workers", "0", "--bind", "127.0.0.1:{port}"),
+    "hypercorn, trio": ("hypercorn", "--worker-class", "trio", "--workers", "1", "--bind", "127.0.0.1:{port}"),
     "granian": ("granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}"),
 }
 
@@ -41,7 +42,7 @@ def create_app() -> ASGIApp:
     Each answer that it gives says in its headers which process gave it, and how many fetches of that process were
     answered and failed.
     """
-    released, fetch, key_seconds = asyncio.Event(), CountedFetch(), float(os.environ["TEST_KEY_SECONDS"])
+    released, fetch, key_seconds = threading.Event(), CountedFetch(), float(os.environ["TEST_KEY_SECONDS"])
 
     async def app(scope: ASGIScope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -134,12 +135,13 @@ async def answer(scope: ASGIScope, receive: Receive, send: Send, more_headers: S
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
-async def stream(send: Send, released: asyncio.Event) -> None:
+async def stream(send: Send, released: threading.Event) -> None:
     """Send a piece, wait until another request allows the rest, and send it."""
     released.clear()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
     await send({"type": "http.response.body", "body": b"first,", "more_body": True})
-    await released.wait()
+    while not released.is_set():
+        await anyio.sleep(0.005)
     await send({"type": "http.response.body", "body": b"second", "more_body": False})
 
 

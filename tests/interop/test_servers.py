@@ -29,6 +29,7 @@ OFFERS_DENIAL = {
     "uvicorn, asyncio": True,
     "uvicorn, uvloop": True,
     "hypercorn": True,
+    "hypercorn, trio": True,
     "granian": tuple(map(int, version("granian").split(".")[:2])) >= (2, 7),
 }
 

@@ -12,6 +12,7 @@ from typing import Any
 from joserfc.jwk import ECKey
 
 from jwt_asgi import FetchResponse, KeyCaching
+from jwt_asgi._keys.events import Notify
 from jwt_asgi._keys.remote import RemoteKeys
 from jwt_asgi.errors import JWTASGIError, KeysUnavailable, Reason
 
@@ -114,12 +115,19 @@ def make_rig(
     jwks_uri: str | None = JWKS_URI,
     caching: KeyCaching | None = None,
     by_url: Mapping[str, Reply] | None = None,
+    notify: Notify = lambda _: None,
 ) -> Rig:
     """Keys that nobody has asked for yet; the issuer has the key `a` unless said otherwise."""
     fetch = ScriptedFetch(reply or key_set("a"), list(first), dict(by_url or {}))
     clock = FakeClock()
     keys = RemoteKeys(
-        ISSUER, jwks_uri=jwks_uri, fetch=fetch, caching=caching or KeyCaching(), clock=clock, jitter=lambda: 0.5
+        ISSUER,
+        jwks_uri=jwks_uri,
+        fetch=fetch,
+        caching=caching or KeyCaching(),
+        notify=notify,
+        clock=clock,
+        jitter=lambda: 0.5,
     )
     return Rig(keys, fetch, clock)
 

@@ -154,6 +154,31 @@ async def test_an_issuer_on_the_loopback_may_have_its_keys_there() -> None:
     assert await discover(fetch, issuer) == jwks_uri
 
 
+@pytest.mark.parametrize(
+    ("issuer", "jwks_uri", "allow_http", "text"),
+    [
+        ("http://issuer.test", "http://issuer.test/jwks", True, ""),
+        ("http://issuer.test", "http://keys.test/jwks", True, ""),
+        ("http://issuer.test", "https://keys.test/jwks", True, ""),
+        ("http://127.0.0.1:8080", "http://keys.test/jwks", True, ""),
+        ("http://127.0.0.1:8080", "http://keys.test/jwks", False, "expected a jwks_uri that is an https URL"),
+        ("http://issuer.test", "http://user@issuer.test/jwks", True, "expected a jwks_uri that is an https URL"),
+        ("http://issuer.test", "ftp://issuer.test/jwks", True, "expected a jwks_uri that is an https URL"),
+        ("https://issuer.test", "http://issuer.test/jwks", True, "expected a jwks_uri under https"),
+        ("https://issuer.test", "http://127.0.0.1/jwks", True, "expected a jwks_uri under https"),
+    ],
+)
+async def test_where_http_is_allowed_an_issuer_under_http_may_have_its_keys_there(
+    issuer: str, jwks_uri: str, text: str, *, allow_http: bool
+) -> None:
+    fetch = ScriptedFetch(metadata(jwks_uri, issuer))
+    if not text:
+        assert await discover_jwks_uri(issuer, fetch, timeout=5.0, allow_http=allow_http) == jwks_uri
+        return
+    with pytest.raises(KeysUnavailable, match=re.escape(text)):
+        await discover_jwks_uri(issuer, fetch, timeout=5.0, allow_http=allow_http)
+
+
 @pytest.mark.parametrize("error", [NoAnswerError("nobody there"), OSError("down"), ValueError("the fetch's own")])
 async def test_no_answer_at_all_ends_the_attempt(error: Exception) -> None:
     fetch = ScriptedFetch(error)

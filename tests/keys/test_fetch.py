@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
+import logging
+import os
 import re
 import socket
+import ssl
+import sys
 import time
 import zlib
-from collections.abc import AsyncIterator
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
 from jwt_asgi import ConfigurationError, FetchResponse, __version__
 from jwt_asgi._keys import fetch as fetch_module
 from jwt_asgi._keys.fetch import FetchError, HttpxFetch, NoAnswerError, check_url, is_loopback
+from tests.faults.world import Proxy
 from tests.keys.certificates import Authority
 from tests.keys.server import Behaviour, RawServer, Script, answer, drip, reset_after, silence
 
@@ -318,7 +328,198 @@ async def test_a_proxy_of_the_environment_is_used_for_any_other_host(
     assert server.requests[0].path == "http://issuer.test/jwks"
 
 
+@pytest.fixture
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.mark.usefixtures("no_environment")
+@pytest.mark.parametrize("environment", [{}, {"HTTP_PROXY": "closed", "ALL_PROXY": "closed"}, {"NO_PROXY": "*"}])
+@pytest.mark.parametrize("host", ["issuer.test", "127.0.0.1:9", "localhost:9"])
+async def test_a_proxy_that_is_given_is_used_for_every_host_whatever_the_environment_says(
+    server: RawServer, monkeypatch: pytest.MonkeyPatch, closed_port: int, environment: dict[str, str], host: str
+) -> None:
+    for name, value in environment.items():
+        text = value.replace("closed", f"http://127.0.0.1:{closed_port}")
+        monkeypatch.setenv(name, text)
+        monkeypatch.setenv(name.lower(), text)
+    server.otherwise = answer(200, b"through the proxy")
+    fetch = HttpxFetch(proxy=server.url())
+    assert (await get(fetch, f"http://{host}/jwks")).body == b"through the proxy"
+    assert [request.path for request in server.requests] == [f"http://{host}/jwks"]
+
+
+async def test_https_goes_through_a_given_proxy_with_the_issuers_own_certificate(authority: Authority) -> None:
+    async with RawServer(authority.serving("issuer.test")) as server:
+        server.script["/jwks"] = answer(200, b"{}")
+        proxy = Proxy(server._port)
+        fetch = HttpxFetch(authority.trusting(), proxy=await proxy.start())
+        assert (await get(fetch, "https://issuer.test/jwks")).body == b"{}"
+        with pytest.raises(NoAnswerError, match="certificate is not valid for 'another"):
+            await get(fetch, "https://another.test/jwks")
+        await proxy.stop()
+    assert proxy.asked == [b"CONNECT issuer.test:443 HTTP/1.1", b"CONNECT another.test:443 HTTP/1.1"]
+
+
+PASSWORD = "s3cret-of-the-proxy"
+BASIC = b64encode(f"user:{PASSWORD}".encode()).decode()
+
+
+def told(caplog: pytest.LogCaptureFixture, error: BaseException | None, fetch: HttpxFetch) -> str:
+    """All that an operator may come to read."""
+    texts = [caplog.text, repr(fetch), *(repr(vars(record)) for record in caplog.records)]
+    while error is not None:
+        texts += [str(error), repr(error)]
+        error = error.__cause__
+    return "\n".join(texts)
+
+
+async def test_a_proxy_gets_its_password_and_nobody_else_does(
+    server: RawServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.otherwise = answer(200, b"{}")
+    fetch = HttpxFetch(proxy=server.url().replace("//", f"//user:{PASSWORD}@"))
+    with caplog.at_level(logging.DEBUG):
+        await get(fetch, "http://issuer.test/jwks")
+    assert server.requests[0].headers["proxy-authorization"] == f"Basic {BASIC}"
+    assert PASSWORD not in told(caplog, None, fetch)
+    assert BASIC not in told(caplog, None, fetch)
+
+
+@pytest.mark.usefixtures("no_environment")
+@pytest.mark.parametrize("given", [True, False], ids=["given", "of the environment"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize(
+    "refusal",
+    [answer(407, MARKED), answer(502, MARKED), MARKED + b"\r\n\r\n", b""],
+    ids=["407", "502", "garbage", "down"],
+)
+async def test_a_proxy_that_fails_is_told_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, refusal: bytes, scheme: str, *, given: bool
+) -> None:
+    refusing = Proxy(0, refusal)
+    proxy = (await refusing.start()).replace("//", f"//user:{PASSWORD}@")
+    if not refusal:
+        await refusing.stop()
+    if not given:
+        for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, proxy)
+    fetch, url = HttpxFetch(proxy=proxy if given else None), f"{scheme}://issuer.test/jwks"
+    error: FetchError | None = None
+    with caplog.at_level(logging.DEBUG):
+        try:
+            response = await get(fetch, url)
+        except FetchError as caught:
+            error = caught
+        else:
+            assert scheme == "http", "what a proxy says to a plain request is an answer"
+            assert response.status in {407, 502}
+    if refusal:
+        await refusing.stop()
+    if error is not None:
+        assert type(error) is NoAnswerError
+        assert str(error).startswith(url)
+        assert MARK not in str(error)
+    for secret in (PASSWORD, BASIC):
+        assert secret not in told(caplog, error, fetch)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "",
+        "proxy.test",
+        "proxy.test:3128",
+        "http://",
+        f"http://user:{PASSWORD}@",
+        f"ftp://user:{PASSWORD}@proxy.test",
+        f"http://user:{PASSWORD}@proxy.test:99999",
+        f"http://user:{PASSWORD}@proxy.test:0",
+        f"http://user:{PASSWORD}@proxy.test:port",
+        f"http://user:{PASSWORD}@pro xy.test",
+        f"http://user:{PASSWORD}\n@proxy.test",
+        f"http://user:{PASSWORD}@[::1",
+        7,
+        b"http://proxy.test",
+    ],
+)
+def test_what_is_no_proxy_is_refused_at_the_start_without_being_repeated(proxy: Any) -> None:
+    with pytest.raises(ConfigurationError, match="expected the URL of a proxy") as caught:
+        HttpxFetch(proxy=proxy)
+    assert caught.value.option == "proxy"
+    assert PASSWORD not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_a_socks_proxy_is_refused_at_the_start_where_httpx_lacks_what_it_needs(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    with pytest.raises(ConfigurationError, match=re.escape("httpx[socks]")) as caught:
+        HttpxFetch(proxy=f"{scheme}://user:{PASSWORD}@proxy.test:1080")
+    assert PASSWORD not in str(caught.value)
+    monkeypatch.setitem(sys.modules, "socksio", ModuleType("socksio"))
+    assert HttpxFetch(proxy=f"{scheme}://proxy.test:1080")
+
+
 # TLS
+
+
+async def test_a_client_certificate_is_shown_to_an_issuer_that_asks_for_one(authority: Authority) -> None:
+    # RFC 8705 section 6.1: an issuer may ask for it on every connection
+    async with RawServer(authority.serving("127.0.0.1", of_clients=True)) as server:
+        server.script["/jwks"] = answer(200, b"{}")
+        context = authority.trusting()
+        with pytest.raises(NoAnswerError, match=re.escape(server.url("/jwks"))):
+            await get(HttpxFetch(context), server.url("/jwks"))
+        assert server.requests == []
+        context.load_cert_chain(authority.certificate("client.test"))
+        assert (await get(HttpxFetch(context), server.url("/jwks"))).body == b"{}"
+
+
+def without_names(context: ssl.SSLContext) -> ssl.SSLContext:
+    context.check_hostname = False
+    return context
+
+
+def with_mode(mode: ssl.VerifyMode) -> Callable[[ssl.SSLContext], ssl.SSLContext]:
+    def change(context: ssl.SSLContext) -> ssl.SSLContext:
+        context.check_hostname = False
+        context.verify_mode = mode
+        return context
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        without_names,
+        with_mode(ssl.CERT_NONE),
+        with_mode(ssl.CERT_OPTIONAL),
+        lambda _: ssl._create_unverified_context(),
+        lambda _: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER),
+    ],
+    ids=["no names", "no certificates", "optional certificates", "unverified", "a server's"],
+)
+def test_a_context_that_does_not_verify_is_refused_at_the_start(
+    authority: Authority, change: Callable[[ssl.SSLContext], ssl.SSLContext]
+) -> None:
+    with pytest.raises(ConfigurationError, match="expected a context that verifies the server's") as caught:
+        HttpxFetch(change(authority.trusting()))
+    assert caught.value.option == "ssl_context"
+    assert "create_default_context(cafile=...)" in caught.value.detail
+
+
+@pytest.mark.parametrize("context", [True, False, "/etc/ssl/ca.pem", ssl.SSLContext, {}])
+def test_what_is_no_context_is_refused_at_the_start(context: Any) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape("expected an ssl.SSLContext")) as caught:
+        HttpxFetch(context)
+    assert caught.value.option == "ssl_context"
 
 
 async def test_a_certificate_that_the_context_trusts_is_taken(authority: Authority) -> None:
@@ -374,6 +575,52 @@ async def test_without_a_context_the_environment_may_name_the_certificates(
         assert (await get(HttpxFetch(), server.url("/jwks"))).body == b"{}"
 
 
+# What it costs
+
+FIRST_FETCHES = """
+import asyncio, json, ssl, sys
+from jwt_asgi import HttpxFetch
+
+context = ssl.create_default_context(cafile=sys.argv[1])
+fetches = [(url, HttpxFetch(context, proxy=proxy)) for url, proxy in json.loads(sys.argv[2])]
+
+async def main():
+    await asyncio.sleep(0)
+    for url, fetch in fetches:
+        before = set(sys.modules)
+        response = await fetch(url, headers={}, timeout=5.0, limit=100)
+        print(response.status, sorted(set(sys.modules) - before))
+
+asyncio.run(main())
+"""
+
+
+async def test_the_first_fetch_of_any_kind_imports_nothing_which_would_stop_the_event_loop(
+    authority: Authority, server: RawServer
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    async with RawServer(authority.serving("localhost")) as secure:
+        server.otherwise = secure.otherwise = answer(200, b"{}")
+        proxy = Proxy(secure._port)
+        through = await proxy.start()
+        fetches = [
+            (server.url("/jwks"), None),
+            (server.url("/jwks", host="localhost"), None),
+            ("http://issuer.test/jwks", server.url()),
+            (secure.url("/jwks", host="localhost"), None),
+            ("https://localhost/jwks", through),
+        ]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", FIRST_FETCHES, str(authority.root_file), json.dumps(fetches)),
+            stdout=asyncio.subprocess.PIPE,
+            env=environment,
+        )
+        output, _ = await process.communicate()
+        await proxy.stop()
+    assert output.decode().splitlines() == ["200 []"] * len(fetches)
+
+
 # Which URLs may be asked
 
 
@@ -419,6 +666,23 @@ def test_http_elsewhere_and_other_schemes_are_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="expected https") as caught:
         check_url("jwks_uri", url)
     assert caught.value.option == "jwks_uri"
+
+
+@pytest.mark.parametrize("url", ["http://issuer.test/jwks", "http://10.0.0.7:8080/jwks", "HTTP://ISSUER.TEST"])
+def test_http_anywhere_may_be_asked_where_it_is_allowed_and_else_a_hint_says_how(url: str) -> None:
+    assert check_url("jwks_uri", url, allow_http=True) == url
+    with pytest.raises(ConfigurationError, match="On a network where nobody can do that, write allow_http=True"):
+        check_url("jwks_uri", url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://issuer.test/jwks", "ws://issuer.test", "http://user@issuer.test/", "http://issuer.test/#x", "http://"],
+)
+def test_where_http_is_allowed_nothing_else_is(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        check_url("jwks_uri", url, allow_http=True)
+    assert "allow_http" not in caught.value.detail
 
 
 @pytest.mark.parametrize(
