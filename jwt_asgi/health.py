@@ -20,8 +20,8 @@ class HealthApp:
 
     `live` is 200 whenever it is asked, whatever the issuers do: restarting a service does not mend an issuer. `ready`
     is 200 once every required issuer has keys that can be used, stale ones too, and 503 until then. Asking for `ready`
-    also has missing or old keys fetched, without a wait: a service that gets no requests until it is ready becomes
-    ready.
+    also has their missing or old keys fetched, without a wait: a service that gets no requests until it is ready
+    becomes ready.
 
     Mount it beside the protected routes, and exempt its paths: `app.mount("/health", HealthApp(verifier))` and
     `exempt=["/health/live", "/health/ready"]`.
@@ -44,10 +44,12 @@ class HealthApp:
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
         """Answer."""
-        if scope["type"] != "http":
-            raise ConfigurationError("scope type", f"HealthApp serves http alone; got {scope['type']!r}")
+        if scope["type"] == "lifespan":
+            raise ConfigurationError("scope type", "HealthApp has no lifespan")
         endpoint = scope["path"].rpartition("/")[2]
-        if endpoint not in _ENDPOINTS:
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008, "reason": ""})
+        elif endpoint not in _ENDPOINTS:
             await _answer(scope, send, 404, {"error": f"expected .../{' or .../'.join(_ENDPOINTS)}"})
         elif scope["method"] not in {"GET", "HEAD"}:
             await _answer(scope, send, 405, {"error": "expected GET or HEAD"})
@@ -57,12 +59,10 @@ class HealthApp:
             await self._ready(scope, send)
 
     async def _ready(self, scope: ASGIScope, send: Send) -> None:
-        self._verifier.refresh_if_due()
-        statuses = self._verifier.status()
-        ready = all(status.ready for status in statuses.values() if status.required)
+        ready = self._verifier.ready()
         members: dict[str, Any] = {"ready": ready}
         if self._details:
-            members["issuers"] = [status.as_dict() for status in statuses.values()]
+            members["issuers"] = [status.as_dict() for status in self._verifier.status().values()]
         await _answer(scope, send, 200 if ready else 503, members)
 
 

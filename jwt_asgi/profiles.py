@@ -7,7 +7,7 @@ what the access tokens of one provider look like, and what tells them from its I
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -23,6 +23,8 @@ ClaimPath = tuple[str, ...]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """How an issuer writes its access tokens.
+
+    All members but `types` and the two switches are tuples, and a claim path is a tuple of keys: `(("scope",),)`.
 
     Attributes:
         name: For messages.
@@ -54,6 +56,29 @@ class Profile:
     role_objects: bool = False
     client: tuple[ClaimPath, ...] = (("client_id",),)
     key_issuer: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every member: a string in place of a tuple would count letter by letter, and let tokens in."""
+        for name in (
+            "types",
+            "required",
+            "required_one_of",
+            "kinds",
+            "forbidden",
+            "audience",
+            "scopes",
+            "roles",
+            "client",
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, frozenset if name == "types" else tuple):
+                raise ConfigurationError(f"profile {name}", f"expected what the documentation says; got {value!r}")
+            for entry in value:
+                if not _FITS[name](entry):
+                    raise ConfigurationError(f"profile {name}", f"expected what the documentation says; got {entry!r}")
+        for name in ("role_objects", "key_issuer"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(f"profile {name}", f"expected True or False; got {getattr(self, name)!r}")
 
     GENERIC: ClassVar[Profile]
     """What most issuers send: `typ` may be absent, `JWT` or `at+jwt`."""
@@ -134,6 +159,30 @@ def _paths(option: str, paths: Sequence[Sequence[str]]) -> tuple[ClaimPath, ...]
         checked.append(tuple(path))
     return tuple(checked)
 
+
+def _is_name(entry: object) -> bool:
+    return isinstance(entry, str) and bool(entry)
+
+
+def _is_path(entry: object) -> bool:
+    return isinstance(entry, tuple) and bool(entry) and all(map(_is_name, entry))
+
+
+def _is_kind(entry: object) -> bool:
+    match entry:
+        case (str(), frozenset() as values):
+            return bool(values) and all(map(_is_name, values))
+    return False
+
+
+_FITS: Mapping[str, Callable[[object], bool]] = {
+    "types": lambda entry: entry is None or _is_name(entry),
+    "required": _is_name,
+    "required_one_of": _is_path,
+    "kinds": _is_kind,
+    "forbidden": _is_name,
+    **dict.fromkeys(("audience", "scopes", "roles", "client"), _is_path),
+}
 
 _ACCESS_TOKEN_TYPES = frozenset({"at+jwt", "application/at+jwt"})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence, Sized
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from inspect import iscoroutinefunction
@@ -23,7 +23,10 @@ from jwt_asgi.types import Skip
 __all__ = ["AllowList", "IssuerFamily", "ResolvedIssuers", "TrustedTenants"]
 
 AllowList = Container[str] | Callable[[str], bool]
-"""What is allowed: a set (which may change while the service runs), or a function that answers True from memory."""
+"""What is allowed: a set (which may change while the service runs), or a function that answers True from memory.
+
+A function must tell each spelling apart: to the one who signs, `Tenant` and `tenant` are two.
+"""
 
 _ANY_NAME = re.compile(".+", re.DOTALL)
 _NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -38,8 +41,6 @@ class IssuerFamily(ABC):
 
     def __init__(self, most: int) -> None:
         """Know nobody yet."""
-        if not isinstance(most, int) or isinstance(most, bool) or most < 1:
-            raise ConfigurationError("most", f"expected a number of issuers from 1; got {most!r}")
         self._known: LRUCache[str, Trust] = LRUCache(most)
         self.after_fork()
         call_after_fork(self)
@@ -56,6 +57,7 @@ class IssuerFamily(ABC):
         """
         try:
             if not self._allows(issuer):
+                self.forget(issuer)
                 return None
             with self._lock:
                 trust = self._known.get(issuer)
@@ -68,6 +70,11 @@ class IssuerFamily(ABC):
             detail = f"the allow-list or the resolver failed: {what}"
             raise KeysUnavailable(Reason.ISSUER_UNRESOLVED, detail, issuer=str(self)) from error
         return trust
+
+    def forget(self, issuer: str) -> None:
+        """Have an issuer made anew for its next token: for one whose registration has changed."""
+        with self._lock:
+            self._known.pop(issuer, None)
 
     def sources(self) -> list[tuple[KeySource, bool]]:
         """Return the key sources, each with whether it is required: one tenant's outage is not the service's."""
@@ -98,7 +105,8 @@ class ResolvedIssuers(IssuerFamily):
         resolve: Takes an issuer of the allow-list, and returns its `TrustedIssuer`, or None: then it is refused.
         allowed: The issuers that it may be asked for. There is no default: `iss` is a stranger's word, and whoever
             may name any issuer may sign any token.
-        most: How many are kept, those that were used last.
+        most: How many are kept, those that were asked for last. Allow no fewer than are on the allow-list, else
+            strangers who name them all in turn have each fetched anew.
 
     Raises:
         ConfigurationError: an option is missing or wrong.
@@ -106,7 +114,7 @@ class ResolvedIssuers(IssuerFamily):
 
     def __init__(self, resolve: Callable[[str], TrustedIssuer | None], *, allowed: AllowList, most: int = 1000) -> None:
         """Resolve nothing yet."""
-        super().__init__(most)
+        super().__init__(_check_most(most, allowed))
         if not callable(resolve) or _is_async(resolve):
             raise ConfigurationError("resolve", f"expected a function that is not async; got {resolve!r}")
         self._resolve = resolve
@@ -148,7 +156,9 @@ class TrustedTenants(IssuerFamily):
         claim: The claim that must be equal to the tenant in `iss`; None: there is none.
         jwks_uri: Where the keys are: one address for all tenants, or with `{tenantid}` in it one for each; by default
             the metadata of each tenant names it.
-        most: How many tenants are kept in memory, those that were used last, with their keys where each has its own.
+        most: How many tenants are kept in memory, those that were asked for last, with their keys where each has its
+            own. Allow no fewer than are on the allow-list, else strangers who name them all in turn have each fetched
+            anew.
 
     Raises:
         ConfigurationError: an option is missing or wrong.
@@ -166,7 +176,7 @@ class TrustedTenants(IssuerFamily):
         **options: Unpack[CommonOptions],
     ) -> None:
         """Check the options; nothing is fetched."""
-        super().__init__(most)
+        super().__init__(_check_most(most, tenants))
         if not isinstance(template, str) or template.count(PLACEHOLDER) != 1:
             raise ConfigurationError("template", f"expected an issuer with {PLACEHOLDER} once; got {template!r}")
         if claim is not None and (not isinstance(claim, str) or not claim):
@@ -214,15 +224,24 @@ class TrustedTenants(IssuerFamily):
         return _Tenant(policy, self._trust(tenant).keys if self._shared is None else self._shared)
 
 
+def _check_most(most: int, allowed: object) -> int:
+    if not isinstance(most, int) or isinstance(most, bool) or most < 1:
+        raise ConfigurationError("most", f"expected a number of issuers from 1; got {most!r}")
+    if isinstance(allowed, Sized) and len(allowed) > most:
+        raise ConfigurationError("most", f"expected no fewer than are on the allow-list, {len(allowed)}; got {most}")
+    return most
+
+
 def _allow(option: str, allowed: AllowList, name: re.Pattern[str]) -> Callable[[str], bool]:
     """Return the question; a coroutine, or whatever else is true by accident, is no permission."""
     if callable(allowed) and not isinstance(allowed, type) and not _is_async(allowed):
         return lambda asked: allowed(asked) is True
-    unfit = isinstance(allowed, (str, bytes, bytearray)) or not isinstance(allowed, Container)
+    # Of a dict {"a": False} every key would be let in
+    unfit = isinstance(allowed, (str, bytes, bytearray, Mapping)) or not isinstance(allowed, Container)
     if unfit or callable(allowed) or iscoroutinefunction(type(allowed).__contains__):
         detail = f"expected a set of names, or a function that answers True from memory; got {allowed!r}"
         raise ConfigurationError(option, detail)
-    for known in allowed if isinstance(allowed, (AbstractSet, Mapping, list, tuple)) else ():
+    for known in allowed if isinstance(allowed, (AbstractSet, list, tuple)) else ():
         if not isinstance(known, str) or not name.fullmatch(known):
             raise ConfigurationError(option, f"{known!r} can be in no issuer; expected text that fits {name.pattern!r}")
     contains = type(allowed).__contains__

@@ -97,10 +97,15 @@ class Verifier:
             if error is not None and mode == "require":
                 raise error
 
-    def refresh_if_due(self) -> None:
-        """See that keys which are missing or old are fetched, and wait for none: for a probe, or a timer."""
-        for keys, _ in self._sources():
+    def ready(self) -> bool:
+        """Say whether every required issuer has keys that can be used.
+
+        It also sees that theirs are fetched where they are missing or old, and waits for none: for a probe, or a timer.
+        """
+        required = [keys for keys, required in self._sources() if required]
+        for keys in required:
             keys.refresh_if_due()
+        return all(keys.status().ready for keys in required)
 
     async def reload(self) -> None:
         """Fetch the keys of every issuer now, past caches and limits: for an operator who knows of a rotation.
@@ -119,9 +124,16 @@ class Verifier:
             raise failed
 
     def status(self) -> dict[str, KeyStatus]:
-        """Return how each issuer's keys are, by issuer; of a family, those issuers that were met lately."""
-        statuses = [(keys.status(), required) for keys, required in self._sources()]
-        return {status.issuer: replace(status, required=required) for status, required in statuses}
+        """Return how each issuer's keys are, by issuer; of a family, those issuers that were met lately.
+
+        Of two families with one template, the second is told under the template and a number.
+        """
+        statuses: dict[str, KeyStatus] = {}
+        for keys, required in self._sources():
+            status = replace(keys.status(), required=required)
+            same = sum(other.issuer == status.issuer for other in statuses.values())
+            statuses[f"{status.issuer} #{same + 1}" if same else status.issuer] = status
+        return statuses
 
     async def aclose(self) -> None:
         """Give up fetches under way in this event loop. The verifier can be used again."""

@@ -27,6 +27,7 @@ from jwt_asgi._core.policy import flag, seconds
 from jwt_asgi.errors import ConfigurationError
 
 __all__ = [
+    "NEGATIVE_SECONDS",
     "Bucket",
     "Facts",
     "KeyCaching",
@@ -36,7 +37,6 @@ __all__ = [
     "backoff",
     "decide",
     "lifetime",
-    "negative_ttl",
     "retry_after",
     "state_of",
 ]
@@ -44,7 +44,11 @@ __all__ = [
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age=\"?([0-9]+)\"?(?:$|[\s,])")
 _NOT_TO_KEEP = re.compile(r"(?:^|[\s,])no-(?:store|cache)(?:$|[\s,=])")
 _DIGITS = re.compile(r"[0-9]+")
-_NEGATIVE_TTLS = (30.0, 60.0, 120.0, 300.0)
+NEGATIVE_SECONDS = 30.0
+"""For how long a kid that the issuer does not publish is not looked for again.
+
+No longer, since replicas of an issuer lag behind each other, and since a stranger may name the kid of tomorrow.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,14 +224,6 @@ class Bucket:
 def backoff(failures: int, jitter: float, *, most: float = 30.0) -> float:
     """Return the seconds to wait after so many failures in a row: 1, 2, 4 … 30, times a half to one (`jitter` 0..1)."""
     return float(min(most, 2.0 ** min(failures - 1, 16))) * (0.5 + jitter / 2)
-
-
-def negative_ttl(misses: int) -> float:
-    """Return for how many seconds a kid is not looked for again after so many misses.
-
-    Short at first, since replicas of an issuer may lag behind each other; longer for a client that is stuck.
-    """
-    return _NEGATIVE_TTLS[min(max(misses, 1), len(_NEGATIVE_TTLS)) - 1]
 
 
 def lifetime(headers: Mapping[str, str], *, default: float, least: float, most: float) -> float:

@@ -103,12 +103,12 @@ class KeySet:
         self.skipped = tuple(skipped)
         self.private = tuple(key.kid or key.thumbprint for key in self.keys if key.private)
         self._kids = frozenset(key.kid for key in self.keys if key.kid is not None)
-        index: dict[tuple[str | None, str], tuple[VerifyKey, ...]] = {}
+        index: dict[tuple[str | None, str], list[VerifyKey]] = {}
         for key in self.keys:
             for alg in key.algorithms:
                 for kid in {key.kid, None}:
-                    index[kid, alg] = (*index.get((kid, alg), ()), key)
-        self._by_kid_and_alg = index
+                    index.setdefault((kid, alg), []).append(key)
+        self._by_kid_and_alg = {name: tuple(keys) for name, keys in index.items()}
 
     def lookup(self, kid: str | None, alg: str) -> tuple[VerifyKey, ...] | None:
         """Return the keys that a token with this `kid` and `alg` may have been signed with, all of them.
@@ -165,7 +165,7 @@ def _importing(document: Mapping[str, Any], known: Iterable[VerifyKey]) -> Gener
             keys.append(at_hand.get(digest) or _import_key(member, digest))
         except Exception as error:  # noqa: BLE001 - joserfc raises many types for ill-formed keys, as measured in tests
             why = str(error) if isinstance(error, _UnusableKeyError) else "its parameters are not those of a key"
-            skipped.append(SkippedKey(kid if isinstance(kid, str) else None, why))
+            skipped.append(SkippedKey(kid[:MAX_KID_CHARACTERS] if isinstance(kid, str) else None, why))
         yield
     if not keys:
         reasons = "; ".join(sorted({key.why for key in skipped})) or "it is empty"

@@ -18,6 +18,8 @@ from typing import Any
 __all__ = ["Flight", "pause"]
 
 GIVE_UP_SECONDS = 1.0
+MAX_THREADS = 256
+"""On trio, in the whole process: strangers can name any tenant of a large allow-list."""
 
 
 class Flight:
@@ -27,7 +29,7 @@ class Flight:
     is dead, and another one may begin.
     """
 
-    __slots__ = ("_landed", "_loop", "_task", "began", "deadline", "past_caches", "result")
+    __slots__ = ("_landed", "_loop", "_task", "began", "deadline", "past_caches", "result", "slow")
 
     def __init__(self, began: float, deadline: float, *, past_caches: bool) -> None:
         """Prepare it."""
@@ -35,6 +37,8 @@ class Flight:
         self.deadline = deadline
         self.past_caches = past_caches
         self.result: bool | None = None
+        self.slow = False
+        """Somebody has waited for it in vain."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._landed: Future[bool | None] = Future()
@@ -49,11 +53,16 @@ class Flight:
             self._task = self._loop.create_task(self._work(work), context=Context())
             self._task.add_done_callback(lambda _: self.land())  # cancelled before its first step
         else:
-            try:
-                threading.Thread(target=self._work_alone, args=(work,), name="jwt-asgi keys", daemon=True).start()
-            except RuntimeError:  # no more threads, or the interpreter is about to end
-                self.result = False
-                self.land()
+            self._take_off_alone(work)
+
+    def _take_off_alone(self, work: Callable[[Flight], Coroutine[Any, Any, None]]) -> None:
+        try:
+            if threading.active_count() > MAX_THREADS:
+                raise RuntimeError("so many threads that one more would do harm")
+            threading.Thread(target=self._work_alone, args=(work,), name="jwt-asgi keys", daemon=True).start()
+        except RuntimeError:  # or the system has no more of them, or the interpreter is about to end
+            self.result = False
+            self.land()
 
     def land(self) -> None:
         """Tell those who wait. Once is enough."""
@@ -63,6 +72,10 @@ class Flight:
     def is_alive(self, now: float) -> bool:
         """Whether it is worth waiting for."""
         return not self._landed.done() and now < self.deadline and not (self._loop and self._loop.is_closed())
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether it should have landed long ago, and not for want of an event loop."""
+        return not self._landed.done() and now >= self.deadline and not (self._loop and self._loop.is_closed())
 
     async def wait(self, seconds: float) -> bool | None:
         """Wait until it lands, but not for ever: False when it takes too long."""

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from jwt_asgi._core.freshness import Facts, State, Step
-from jwt_asgi._core.jwks import KeySet
+from jwt_asgi._core.jwks import KeySet, VerifyKey
 from jwt_asgi._keys.events import KeyEvent, KeyEventKind
 
 __all__ = ["COUNTERS", "Ledger", "names_of", "news_of", "skipped_of"]
 
 COUNTERS = ("fetches", "not_modified", "failures", "unknown_kid", "throttled", "served_stale", "unavailable")
+
+
+MAX_TOLD = 16
 
 
 class Ledger:
@@ -59,14 +63,20 @@ class Ledger:
         return kind
 
 
-def names_of(keys: KeySet) -> tuple[str, ...]:
+def names_of(keys: Iterable[VerifyKey]) -> tuple[str, ...]:
     """Return the kids; for a key without one, its thumbprint."""
-    return tuple(key.thumbprint if key.kid is None else key.kid for key in keys.keys)
+    return tuple(key.thumbprint if key.kid is None else key.kid for key in keys)
 
 
 def skipped_of(keys: KeySet) -> tuple[str, ...]:
     """Return a line for each member of the set that cannot be used."""
     return tuple(f"{key.kid!r}: {key.why}" for key in keys.skipped)
+
+
+def _some(lines: tuple[str, ...]) -> str:
+    """Join them for a log, where the issuer must not write a book."""
+    more = len(lines) - MAX_TOLD
+    return "; ".join(lines[:MAX_TOLD]) + (f"; and {more} more" if more > 0 else "")
 
 
 def news_of(issuer: str, old: KeySet | None, new: KeySet, *, recovered: bool) -> list[KeyEvent]:
@@ -79,13 +89,12 @@ def news_of(issuer: str, old: KeySet | None, new: KeySet, *, recovered: bool) ->
         return events
     before = {} if old is None else {(key.kid, key.thumbprint): key for key in old.keys}
     after = {(key.kid, key.thumbprint): key for key in new.keys}
-    added = KeySet(key for name, key in after.items() if name not in before)
-    removed = KeySet(key for name, key in before.items() if name not in after)
-    if added.keys or removed.keys:
-        changed = KeyEventKind.KEYS_CHANGED
-        events.append(KeyEvent(kind=changed, issuer=issuer, added=names_of(added), removed=names_of(removed)))
+    added = names_of(key for name, key in after.items() if name not in before)
+    removed = names_of(key for name, key in before.items() if name not in after)
+    if added or removed:
+        events.append(KeyEvent(kind=KeyEventKind.KEYS_CHANGED, issuer=issuer, added=added, removed=removed))
     if new.skipped:
-        events.append(KeyEvent(kind=KeyEventKind.KEY_SKIPPED, issuer=issuer, detail="; ".join(skipped_of(new))))
+        events.append(KeyEvent(kind=KeyEventKind.KEY_SKIPPED, issuer=issuer, detail=_some(skipped_of(new))))
     if new.private:
         detail = f"its kid is {', '.join(map(repr, new.private))}"
         events.append(KeyEvent(kind=KeyEventKind.PRIVATE_KEY_PUBLISHED, issuer=issuer, detail=detail))

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
-from jwt_asgi._core.freshness import Bucket, Facts, KeyCaching, State, Step, decide, negative_ttl, state_of
+from jwt_asgi._core.freshness import NEGATIVE_SECONDS, Bucket, Facts, KeyCaching, State, Step, decide, state_of
 from jwt_asgi._core.jwks import VerifyKey
 from jwt_asgi._keys.clock import SteadyClock
 from jwt_asgi._keys.events import KeyEvent, KeyEventKind, KeyStatus, Notify
@@ -87,7 +87,7 @@ class RemoteKeys:
     def _begin(self) -> None:
         self._lock = threading.Lock()
         self._flight: Flight | None = None
-        self._misses: LRUCache[_Miss, tuple[int, float]] = LRUCache(MAX_REMEMBERED_MISSES)
+        self._misses: LRUCache[_Miss, float] = LRUCache(MAX_REMEMBERED_MISSES)
         self._waiters = 0
         self._ledger = Ledger()
 
@@ -138,8 +138,9 @@ class RemoteKeys:
                 raise TokenError(Reason.KEY_UNKNOWN)
             if flight is None:
                 raise self._unavailable()
-            at_most = self._caching.stale_wait if step is Step.WAIT_BRIEFLY else math.inf
-            landed = await self._join(flight, at_most=at_most)
+            brief = step is Step.WAIT_BRIEFLY
+            landed = await self._join(flight, at_most=self._caching.stale_wait if brief else math.inf, brief=brief)
+            flight.slow = flight.slow or (brief and landed is False)
             # A flight that began before this request may bring a set from before its key was published, and one that
             # was given up brings none: then once more. Whoever has waited gets an end from the table.
             waited = joined or landed is False or (landed is True and flight.began >= arrived)
@@ -225,15 +226,14 @@ class RemoteKeys:
         with self._lock:
             now, snapshot = self._clock(), self._snapshot
             keys = None if snapshot is None else snapshot.keys.lookup(kid, alg)
-            _, not_before = self._misses.get((kid, alg), (0, 0.0))
             flight = self._flying(now)
             facts = Facts(
                 known=keys is not None and keys is not besides,
                 waited=waited,
-                failed=self._trouble.failures > 0 or (waited and not landed),
+                failed=self._trouble.failures > 0 or (waited and not landed) or (flight is not None and flight.slow),
                 flying=flight is not None,
                 backing_off=now < self._trouble.retry_at,
-                missed_before=now < not_before,
+                missed_before=now < self._misses.get((kid, alg), 0.0),
                 may_fetch=self._bucket.has_room(now),
             )
             state = self._state(now)
@@ -256,10 +256,9 @@ class RemoteKeys:
     def _remember_miss(self, kid: str | None, alg: str) -> None:
         with self._lock:
             now = self._clock()
-            misses, not_before = self._misses.get((kid, alg), (0, 0.0))
-            if now < not_before:  # another request of the same flight has noted it
+            if now < self._misses.get((kid, alg), 0.0):  # another request of the same flight has noted it
                 return
-            self._misses[kid, alg] = (misses + 1, now + negative_ttl(misses + 1))
+            self._misses[kid, alg] = now + NEGATIVE_SECONDS
             news = self._ledger.once(KeyEventKind.UNKNOWN_KID)
         self._tell(news)
 
@@ -267,7 +266,14 @@ class RemoteKeys:
         return state_of(None if self._snapshot is None else self._snapshot.times, now)
 
     def _flying(self, now: float) -> Flight | None:
-        return self._flight if self._flight is not None and self._flight.is_alive(now) else None
+        flight = self._flight
+        if flight is None or flight.is_alive(now):
+            return flight
+        if flight.is_overdue(now):
+            self._flight = None
+            self._ledger.counters["failures"] += 1
+            self._trouble.note_lost(f"an attempt did not end within {self._caching.timeout:g} s, nor after it")
+        return None
 
     def _was_given_up(self, now: float) -> bool:
         """Whether the last flight ended with its event loop just now: so may the next, if each request has its own."""
@@ -280,9 +286,11 @@ class RemoteKeys:
         flight.take_off(self._fly)
         return flight
 
-    async def _join(self, flight: Flight, *, at_most: float = math.inf) -> bool | None:
+    async def _join(self, flight: Flight, *, at_most: float = math.inf, brief: bool = False) -> bool | None:
         """Wait for the flight, but not for ever: False when it takes too long."""
         with self._lock:
+            if self._waiters >= MAX_WAITERS and brief:
+                return False
             if self._waiters >= MAX_WAITERS and at_most == math.inf:
                 self._ledger.counters["unavailable"] += 1
                 raise KeysUnavailable(Reason.KEYS_BUSY, issuer=self._issuer)

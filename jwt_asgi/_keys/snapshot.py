@@ -48,7 +48,7 @@ class Snapshot:
         times = self.times
         return replace(
             status,
-            kids=names_of(self.keys),
+            kids=names_of(self.keys.keys),
             skipped=skipped_of(self.keys),
             age=now - times.confirmed_at,
             refresh_in=max(times.soft_at - now, 0.0),

@@ -33,9 +33,22 @@ class KeySetAnswer(NamedTuple):
 
 
 class Source:
-    """The key set's URL: given, or named by the issuer's metadata, which is read again after a day."""
+    """The key set's URL: given, or named by the issuer's metadata, which is read again after a day.
 
-    __slots__ = ("_allow_http", "_clock", "_fetch", "_fixed_uri", "_found", "_issuer", "_jitter", "_timeout")
+    Where it cannot be read again, the URL that it named before is kept.
+    """
+
+    __slots__ = (
+        "_allow_http",
+        "_clock",
+        "_fetch",
+        "_fixed_uri",
+        "_found",
+        "_issuer",
+        "_jitter",
+        "_last_uri",
+        "_timeout",
+    )
 
     def __init__(
         self,
@@ -57,11 +70,12 @@ class Source:
         self._clock = clock
         self._jitter = jitter
         self._found: tuple[str, float] | None = None
+        self._last_uri: str | None = None
 
     @property
     def uri(self) -> str | None:
         """The key set's URL, or None while it is not known."""
-        return self._fixed_uri or (None if self._found is None else self._found[0])
+        return self._fixed_uri or self._last_uri
 
     def forget(self) -> None:
         """Read the metadata again before the next attempt."""
@@ -85,10 +99,19 @@ class Source:
     async def _locate(self) -> str:
         if self._fixed_uri is not None:
             return self._fixed_uri
-        if self._found is None or self._clock() >= self._found[1]:
-            uri = await discover_jwks_uri(self._issuer, self._get, timeout=self._timeout, allow_http=self._allow_http)
-            self._found = (uri, self._clock() + METADATA_SECONDS)
-        return self._found[0]
+        if self._found is not None and self._clock() < self._found[1]:
+            return self._found[0]
+        discovery = discover_jwks_uri(self._issuer, self._get, timeout=self._timeout, allow_http=self._allow_http)
+        if self._last_uri is None:
+            self._last_uri = await discovery
+        else:
+            try:
+                async with asyncio.timeout(self._timeout / 2):
+                    self._last_uri = await discovery
+            except Exception:  # noqa: BLE001 - whatever is wrong there, it must not take away where the keys were
+                return self._last_uri
+        self._found = (self._last_uri, self._clock() + METADATA_SECONDS)
+        return self._last_uri
 
     async def _get(self, url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
         try:

@@ -142,7 +142,7 @@ class FixedKeys:
 
     def status(self) -> KeyStatus:
         """Tell which keys there are; a shared secret has no name."""
-        names = () if self._any_kid else names_of(self._key_set)
+        names = () if self._any_kid else names_of(self._key_set.keys)
         return KeyStatus(
             issuer=self._issuer,
             state=State.FRESH,

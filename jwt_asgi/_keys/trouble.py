@@ -42,6 +42,11 @@ class Trouble:
         self._urgent_at = now + max(asked, min(own, URGENT_SECONDS))
         return max(asked, own)
 
+    def note_lost(self, detail: str) -> None:
+        """Note an attempt that never ended. It took long enough, so the next one may be made at once."""
+        self.failures += 1
+        self.error = KeysUnavailable(Reason.KEYS_UNAVAILABLE, detail)
+
     def backing_off(self, now: float, *, urgent: bool) -> float:
         """Return the seconds until the next attempt; `urgent`: one that a start waits for, not rarer for failures."""
         return max((self._urgent_at if urgent else self.retry_at) - now, 0.0)

@@ -28,13 +28,17 @@ ADVICE = {
         "Compare `iss` with `issuer`, character by character: most often a trailing slash, another tenant, or "
         "another environment."
     ),
-    Reason.TENANT_MISMATCH: "No known issuer sends this: find out who made the token.",
+    Reason.TENANT_MISMATCH: (
+        "If this provider's tokens have no such claim, write `TrustedTenants(..., claim=None)`. Otherwise find out who "
+        "made the token."
+    ),
     Reason.KEY_UNKNOWN: (
         "Look for the kid in the issuer's key set. If it is not there, the token is of another environment, or its "
         "key was withdrawn; get a new token."
     ),
     Reason.KEY_UNSUITABLE: (
-        "Look at `kty`, `crv`, `use`, `key_ops` and `alg` of the key with this kid in the issuer's key set."
+        "Look at `kty`, `crv`, `use`, `key_ops` and `alg` of the key with this kid in the issuer's key set, and with "
+        "Entra ID and tenants at its `issuer`, which must be the token's."
     ),
     Reason.SIGNATURE_INVALID: (
         "The token was changed on its way, cut off, or signed by someone else. If good tokens get this, the issuer "
@@ -73,7 +77,10 @@ ADVICE = {
         "signatures."
     ),
     Reason.KEYS_EXPIRED: "As `keys_unavailable`; it has lasted longer than `stale_if_error`.",
-    Reason.KEYS_BUSY: "The issuer is slow, and has not been reached since the start. As `keys_unavailable`.",
+    Reason.KEYS_BUSY: (
+        "The issuer is slow, and very many requests wait for it: for its first keys, or for keys that nobody knows. As "
+        "`keys_unavailable`."
+    ),
     Reason.ISSUER_UNRESOLVED: (
         "Your allow-list or resolver raised an exception, or returned another issuer's `TrustedIssuer`: the log has it."
     ),

@@ -14,7 +14,7 @@ from typing import Any
 
 from jwt_asgi._core.claims import failed_claims, named_audience
 from jwt_asgi._core.policy import Policy, check_header
-from jwt_asgi._core.signature import verify_signature
+from jwt_asgi._core.signature import own_keys, verify_signature
 from jwt_asgi._core.token import Untrusted, parse_token
 from jwt_asgi._keys.discovery import slash_hint
 from jwt_asgi._keys.static import StaticKeys
@@ -131,7 +131,7 @@ async def _key_check(untrusted: Untrusted, issuer: TrustedIssuer) -> _Check:
         return _Check("signature", passed=False, text="not checked, as the algorithm is not allowed")
     try:
         keys = await issuer.keys.find(untrusted.kid, untrusted.alg)
-        key = verify_signature(untrusted, keys).key
+        key = verify_signature(untrusted, own_keys(keys, untrusted, issuer.policy)).key
     except JWTASGIError as error:
         text = f"{kid}: {error.detail or error.reason.summary}"
         return _Check("signature", passed=False, text=text, reason=error.reason)

@@ -18,7 +18,6 @@ from jwt_asgi._core.freshness import (
     backoff,
     decide,
     lifetime,
-    negative_ttl,
     retry_after,
     state_of,
 )
@@ -288,17 +287,6 @@ def test_the_wait_doubles_with_each_failure_up_to_30_seconds(failures: int, long
 
 def test_the_longest_wait_can_be_another() -> None:
     assert backoff(100, 1.0, most=7.0) == 7.0
-
-
-@pytest.mark.parametrize(
-    ("misses", "seconds"), [(1, 30.0), (2, 60.0), (3, 120.0), (4, 300.0), (5, 300.0), (10**9, 300.0)]
-)
-def test_a_kid_is_looked_for_ever_less_often(misses: int, seconds: float) -> None:
-    assert negative_ttl(misses) == seconds
-
-
-def test_no_miss_at_all_counts_as_the_first() -> None:
-    assert negative_ttl(0) == 30.0
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ FAULTS: Mapping[str, type[RemoteKeys] | tuple[str, Callable[..., Any]]] = {
     "the backoff does not grow": ("backoff", lambda failures, jitter: BACKOFF(1, jitter)),
     "Retry-After is not heeded": ("retry_after", lambda value, now: 0.0),
     "a set is fresh for as long as the issuer likes": ("lifetime", _lifetime_without_bounds),
-    "a kid is looked for again and again": ("negative_ttl", lambda misses: 0.0),
+    "a kid is looked for again and again": ("NEGATIVE_SECONDS", 0.0),
     "attempts for unknown kids are not counted": ("Bucket.taken", lambda bucket, now: bucket),
 }
 
