@@ -126,14 +126,17 @@ class Verifier:
     def status(self) -> dict[str, KeyStatus]:
         """Return how each issuer's keys are, by issuer; of a family, those issuers that were met lately.
 
-        Of two families with one template, the second is told under the template and a number.
+        Where tenants share their keys they are there once, by the template, and by `template (2)` for a second family.
         """
-        statuses: dict[str, KeyStatus] = {}
+        found: dict[str, KeyStatus] = {}
         for keys, required in self._sources():
             status = replace(keys.status(), required=required)
-            same = sum(other.issuer == status.issuer for other in statuses.values())
-            statuses[f"{status.issuer} #{same + 1}" if same else status.issuer] = status
-        return statuses
+            name, number = status.issuer, 1
+            while name in found:
+                number += 1
+                name = f"{status.issuer} ({number})"
+            found[name] = status
+        return found
 
     async def aclose(self) -> None:
         """Give up fetches under way in this event loop. The verifier can be used again."""

@@ -395,3 +395,11 @@ def test_an_option_of_another_type_is_refused(option: str, wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match="expected") as caught:
         trusted(issuer_at("https://issuer.test"), **{option: wrong})
     assert caught.value.option == option
+
+
+async def test_given_keys_are_used_and_may_be_of_an_issuer_that_is_no_url() -> None:
+    issuer = issuer_at("urn:example:issuer")
+    door = Door(trusted(issuer, keys=StaticKeys(issuer.jwks()), fetch=None, required=False))
+    assert await door.outcome(issuer.token()) is None
+    assert door.verifier.status()["urn:example:issuer"].required is False
+    assert issuer.fetched == []

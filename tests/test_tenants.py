@@ -690,6 +690,18 @@ async def test_a_start_waits_for_the_shared_keys_of_a_family_unless_they_are_not
     assert status.counters["failures"] == status.counters["fetches"] == (1 if required else 0)
 
 
+async def test_families_of_one_template_are_each_told_of() -> None:
+    # else a family without keys would be hidden behind one that has them, and the service seem ready
+    families = [tenants(Provider(), fetch=no_answer), tenants(Provider()), tenants(Provider(), required=False)]
+    verifier = Verifier(*families)
+    await verifier.start("warm")
+    assert {name: (status.ready, status.required) for name, status in verifier.status().items()} == {
+        TEMPLATE: (False, True),
+        f"{TEMPLATE} (2)": (True, True),
+        f"{TEMPLATE} (3)": (False, False),
+    }
+
+
 async def test_a_start_goes_on_without_keys_that_are_not_required() -> None:
     provider = Provider()
     await Verifier(tenants(provider), tenants(Provider(), fetch=no_answer, required=False)).start("require")
@@ -728,6 +740,27 @@ async def test_reload_and_close_reach_the_keys_of_every_tenant_that_was_met() ->
         for name in estate.tenants:
             await verifier.verify(estate.token(name))
         assert len(estate.fetched) == asked
+
+
+async def test_a_tenant_that_cannot_be_reached_does_not_keep_the_others_from_being_fetched_anew() -> None:
+    estate = Estate("a", "b", "c")
+    lost = "none"
+
+    async def fetch(url: str, **options: Any) -> Any:
+        if f"/{lost}/" in url:
+            raise ValueError("no answer")
+        return await estate.fetch(url, **options)
+
+    verifier = Verifier(tenants(estate, set(estate.tenants), fetch=fetch))
+    for name in estate.tenants:
+        await verifier.verify(estate.token(name))
+    lost = "b"
+    estate.tenants["c"].rotate(keep_old=False)
+    with pytest.raises(KeysUnavailable) as caught:
+        await verifier.reload()
+    assert caught.value.issuer == issuer_of("b")
+    assert verifier.status()[issuer_of("c")].kids == ("es256-2",)
+    assert await verifier.verify(estate.token("b"))
 
 
 # What a stranger can make it cost

@@ -37,6 +37,9 @@ def own_keys(keys: Sequence[VerifyKey], untrusted: Untrusted, policy: Policy) ->
 
     One key set may serve several issuers. Where a JWK says whose it is, in `issuer`, with `{tenantid}` for any tenant
     (as Microsoft's sets do), it must not sign for another: in 2023 a stolen key for consumer accounts did.
+
+    Raises:
+        TokenError: `key_unsuitable` when they are all another's.
     """
     if not policy.key_issuer:
         return keys
@@ -44,7 +47,10 @@ def own_keys(keys: Sequence[VerifyKey], untrusted: Untrusted, policy: Policy) ->
     if not isinstance(tenant, str) or not TENANT.fullmatch(tenant):
         # A `tid` that is empty, or spans several segments, would make a template into another's issuer
         tenant = PLACEHOLDER
-    return [key for key in keys if key.issuer is None or key.issuer.replace(PLACEHOLDER, tenant) == policy.issuer]
+    own = [key for key in keys if key.issuer is None or key.issuer.replace(PLACEHOLDER, tenant) == policy.issuer]
+    if keys and not own:
+        raise TokenError(Reason.KEY_UNSUITABLE, f"expected a key of {policy.issuer!r}, by the key's own `issuer`")
+    return own
 
 
 def verify_signature(untrusted: Untrusted, keys: Sequence[VerifyKey]) -> Verified:
