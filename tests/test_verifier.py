@@ -846,7 +846,7 @@ async def test_a_start_asks_all_required_issuers_at_once_and_is_over_in_time(
     monkeypatch.setattr("jwt_asgi.verifier.START_SECONDS", 0.2)
     down, optional = Slow(status), Slow(status)
     verifier = Verifier(
-        *(trusting(TestIssuer(f"https://{name}.test", algorithms=["ES256"]), down) for name in "abc"),
+        *(trusting(TestIssuer(f"https://{name}.test", algorithms=["ES256"]), down) for name in "abcdefghij"),
         trusting(TestIssuer("https://optional.test", algorithms=["ES256"]), optional, required=False),
         TrustedIssuer(**issuer.options()),
         clock=lambda: NOW,
@@ -858,9 +858,9 @@ async def test_a_start_asks_all_required_issuers_at_once_and_is_over_in_time(
         assert caught.value.issuer == "https://a.test"
     else:
         await verifier.start(mode)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 1.5, "for all together, not for each"
     assert verifier.status()["https://issuer.test"].ready, "though it comes after those that are down"
-    assert down.calls >= 3
+    assert down.calls >= 10
     assert optional.calls == 0
     assert await verifier.verify(issuer.token())
     await verifier.aclose()
@@ -883,5 +883,6 @@ async def test_a_start_waits_for_an_issuer_that_comes_up_in_time(
     warm = verifier_of(issuer, fetch=Slow(503), jwks_uri=JWKS, key_hooks=[])
     monkeypatch.setattr("jwt_asgi.verifier.START_SECONDS", 60.0)
     began = time.monotonic()
-    await warm.start("warm")
+    async with asyncio.timeout(5):
+        await warm.start("warm")
     assert time.monotonic() - began < 0.5, "one attempt is enough where the start goes on anyway"

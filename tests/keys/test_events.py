@@ -576,6 +576,16 @@ async def test_one_attempt_or_as_many_as_fit() -> None:
     assert rig.calls == 2
 
 
+async def test_one_attempt_that_is_given_up_is_not_made_again() -> None:
+    rig = make_rig()
+    rig.fetch.gate = asyncio.Event()
+    waiting = asyncio.create_task(rig.keys.ready(seconds=5, retry=False))
+    await rig.settle(1)
+    await rig.keys.aclose()
+    error = await asyncio.wait_for(waiting, 2)
+    assert (error is not None and error.detail, rig.calls) == ("the issuer has not answered yet", 1)
+
+
 async def test_a_start_waits_no_longer_than_it_says_though_the_clock_of_the_keys_stands_still() -> None:
     rig = make_rig(DOWN)
     error = await rig.keys.ready(seconds=0.05, retry=True)
