@@ -14,7 +14,7 @@ import jwt_asgi
 PACKAGE = Path(jwt_asgi.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# Each layer may import those before it (and its own); `issuer`, `sidecar` and the faces come later.
+# Each layer may import those before it (and its own).
 LAYERS = {
     "_version": 0,
     "errors": 0,

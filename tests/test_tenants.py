@@ -223,7 +223,7 @@ async def test_whatever_contains_names_is_a_list(allowed: Any) -> None:
     assert await Door(tenants(provider, allowed)).outcome(provider.token()) is None
 
 
-@pytest.mark.parametrize("answer", [False, None, 0, 1, 1.0, "yes", "True", [True], object()], ids=repr)
+@pytest.mark.parametrize("answer", [False, None, 0, 1, 1.0, "yes", "True", [True], object], ids=repr)
 async def test_only_true_is_a_permission(answer: object) -> None:
     provider = Provider()
     for allowed in (lambda _: answer, Registry(answer)):

@@ -1,1 +1,1 @@
-"""The only code that waits on an issuer: fetch, discovery, remote; and static, for keys that are at hand."""
+"""The only code that waits on an issuer; the drawing in the package's root says what each module is."""

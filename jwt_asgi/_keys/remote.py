@@ -133,7 +133,7 @@ class RemoteKeys:
             if keys is not None and (step is Step.USE or step is Step.USE_AND_REFRESH):
                 return keys
             if step is Step.REFUSE_UNKNOWN:
-                if landed:
+                if landed and besides is None:
                     self._remember_miss(kid, alg)
                 raise TokenError(Reason.KEY_UNKNOWN)
             if flight is None:
@@ -233,7 +233,7 @@ class RemoteKeys:
                 failed=self._trouble.failures > 0 or (waited and not landed) or (flight is not None and flight.slow),
                 flying=flight is not None,
                 backing_off=now < self._trouble.retry_at,
-                missed_before=now < self._misses.get((kid, alg), 0.0),
+                missed_before=besides is None and now < self._misses.get((kid, alg), 0.0),
                 may_fetch=self._bucket.has_room(now),
             )
             state = self._state(now)

@@ -1,4 +1,11 @@
-"""The command line: demo, explain, doctor; nothing imports it."""
+"""The command line: demo, explain, doctor; nothing imports it.
+
+demo.py             an issuer and a protected API on loopback
+explain.py          every check on one token; advice.py: what to do for each reason
+doctor.py           a configuration against the live issuer, by the checks of checkup.py: checkup_way.py (scheme,
+                    connection), checkup_metadata.py, checkup_keys.py, checkup_answers.py (headers, time);
+                    findings.py: what a check returns
+"""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def check_jwks_uri(case: Case) -> Finding:
     found, expected = printable(case.jwks_uri or ""), "the key set's URL, which answers 200"
     exchange = case.key_set
     if exchange is None or (exchange.error is not None and no_answer(exchange.error)):
-        return ok(f"{found}, which did not answer", expected)
+        return not_checked(f"{found} did not answer; see unreachable")
     if exchange.response is not None and exchange.response.status in REDIRECTS | {_OK}:
         return ok(found, expected)
     advice = "Open the URL. With --jwks-uri, compare it with the jwks_uri of the issuer's metadata."

@@ -55,7 +55,7 @@ async def test_the_metadata_of_either_place_will_do_and_its_faults_are_those_of_
     tmp_path: Path,
 ) -> None:
     # As with the defaults, the time for a whole attempt is longer than that for one answer
-    monkeypatch.setattr(fetch, "READ_SECONDS", 0.3 if "no answer" in {first, second} else 10.0)
+    monkeypatch.setattr(fetch, "READ_SHARE", 0.03 if "no answer" in {first, second} else 1.0)
     async with world(monkeypatch, tmp_path, discovered=True) as issuer:
         _publish(issuer, DOCUMENTS[first], DOCUMENTS[second])
         for _ in range(2):

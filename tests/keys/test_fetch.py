@@ -139,7 +139,7 @@ async def test_the_whole_exchange_has_a_deadline(
 async def test_a_server_that_says_nothing_for_long_is_given_up_before_the_deadline(
     server: RawServer, httpx_fetch: HttpxFetch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch_module, "READ_SECONDS", 0.1)
+    monkeypatch.setattr(fetch_module, "READ_SHARE", 0.02)
     server.script["/jwks"] = silence
     url, began = server.url("/jwks"), time.monotonic()
     with pytest.raises(FetchError, match=re.escape(f"{url} did not answer in time")) as caught:

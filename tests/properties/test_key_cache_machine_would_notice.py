@@ -100,6 +100,13 @@ class Doubling(RemoteKeys):
         return await super().find(kid, alg, **options)
 
 
+class Forgetful(RemoteKeys):
+    """Looks for a kid each time that it is named."""
+
+    def _remember_miss(self, kid: str | None, alg: str) -> None:
+        """Do not."""
+
+
 def _wiped(state: State, facts: Facts) -> Step:
     return DECIDE(State.EMPTY if facts.failed else state, facts)
 
@@ -149,7 +156,7 @@ FAULTS: Mapping[str, type[RemoteKeys] | tuple[str, Callable[..., Any]]] = {
     "the backoff does not grow": ("backoff", lambda failures, jitter: BACKOFF(1, jitter)),
     "Retry-After is not heeded": ("retry_after", lambda value, now: 0.0),
     "a set is fresh for as long as the issuer likes": ("lifetime", _lifetime_without_bounds),
-    "a kid is looked for again and again": ("NEGATIVE_SECONDS", 0.0),
+    "a kid is looked for again and again": Forgetful,
     "attempts for unknown kids are not counted": ("Bucket.taken", lambda bucket, now: bucket),
 }
 

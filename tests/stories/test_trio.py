@@ -247,7 +247,7 @@ def test_a_reload_a_start_and_a_probe_work(issuer: Issuer, monkeypatch: pytest.M
             await other.verifier.start("require")
         issuer.answers(None)
         other.clock.now += 30
-        other.verifier.refresh_if_due()
+        other.verifier.ready()()
         await until(lambda: other.state == "fresh")
         await other.verifier.aclose()
 
