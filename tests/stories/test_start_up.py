@@ -105,7 +105,7 @@ def test_a_server_does_not_start_without_the_keys_that_it_requires_and_says_why(
     issuer: Issuer, tmp_path: Path, server: str
 ) -> None:
     issuer.go()
-    with starting(issuer, tmp_path, "require", seconds=0.2, server=server) as process:
+    with starting(issuer, tmp_path, "require", seconds=0.8, server=server) as process:
         code = process.popen.wait(20)
         written = process.written()
     assert code == 3 if server == "uvicorn" else code != 0
