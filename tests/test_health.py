@@ -126,7 +126,7 @@ async def test_asking_each_second_does_not_hammer_an_issuer_that_is_down() -> No
     assert 20 <= len(service.fetch.calls) <= 50
 
 
-async def test_an_issuer_that_is_not_required_is_asked_but_not_waited_for() -> None:
+async def test_an_issuer_that_is_not_required_is_neither_asked_nor_waited_for() -> None:
     up, down = ScriptedFetch(key_set("a")), ScriptedFetch(DOWN)
     verifier = Verifier(trusting(up), trusting(down, issuer="https://other.test", required=False))
     app = HealthApp(verifier, details=True)
@@ -138,7 +138,7 @@ async def test_an_issuer_that_is_not_required_is_asked_but_not_waited_for() -> N
         ("https://issuer.test", True, True),
         ("https://other.test", False, False),
     ]
-    assert len(down.calls) == 1
+    assert down.calls == []
 
 
 async def test_every_required_issuer_must_have_keys() -> None:
@@ -234,9 +234,18 @@ async def test_other_methods_are_405_and_make_nobody_fetch(method: str) -> None:
     assert service.fetch.calls == []
 
 
-async def test_it_serves_http_alone() -> None:
-    with pytest.raises(ConfigurationError, match="HealthApp serves http alone; got 'websocket'"):
-        await websocket(Service().app, path="/live")
+async def test_it_refuses_a_websocket_without_a_word_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    app = HealthApp(Verifier(trusting(ScriptedFetch(key_set("a")))))
+    assert (await websocket(app, path="/live")).close_code == 1008
+    assert caplog.records == []
+
+
+async def test_it_has_no_lifespan() -> None:
+    async def never(*_: object) -> Any:
+        raise AssertionError("nobody is asked")
+
+    with pytest.raises(ConfigurationError, match="HealthApp has no lifespan"):
+        await HealthApp(Verifier(trusting(ScriptedFetch(key_set("a")))))({"type": "lifespan"}, never, never)
 
 
 @pytest.mark.parametrize(

@@ -795,7 +795,7 @@ async def test_a_shutdown_in_the_midst_of_a_fetch_leaves_no_task_and_no_word(cap
     before = asyncio.all_tasks()
     options: dict[str, Any] = {**ISSUER.options(), "fetch": hanging}
     app = JWTMiddleware(lives, **options)
-    app.verifier.ready()()
+    assert not app.verifier.ready()
     await asyncio.sleep(0.01)
     assert len(asyncio.all_tasks() - before) == 1
     assert await lifespan_of(app) == COMPLETE

@@ -64,6 +64,18 @@ def test_two_noisy_clocks_do_not_add_up_to_a_fast_one(times: SimpleNamespace) ->
     assert clock() == pytest.approx(1000.0)
 
 
+def test_where_the_system_counts_sleep_itself_the_wall_clock_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, wall = [100.0], [1e9]
+    machine = SimpleNamespace(
+        CLOCK_BOOTTIME=7, clock_gettime=lambda clock: now[clock - 7], time=lambda: wall[0], monotonic=lambda: 5.0
+    )
+    monkeypatch.setattr(clock_module, "time", machine)
+    clock = SteadyClock()
+    now[0] += 86_400.0
+    wall[0] += 1e6
+    assert clock() == 86_400.0
+
+
 async def test_keys_age_while_the_machine_sleeps(times: SimpleNamespace) -> None:
     fetch = ScriptedFetch(key_set("a"))
     keys = RemoteKeys(ISSUER, jwks_uri=JWKS_URI, fetch=fetch, caching=KeyCaching(), jitter=lambda: 0.5)

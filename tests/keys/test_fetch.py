@@ -132,7 +132,7 @@ async def test_the_whole_exchange_has_a_deadline(
     url, began = server.url("/jwks"), time.monotonic()
     with pytest.raises(FetchError, match=re.escape(f"{url} did not answer in time, in full within 0.5 s")) as caught:
         await get(httpx_fetch, url, timeout=0.5)
-    assert 0.45 < time.monotonic() - began < 2
+    assert 0.25 < time.monotonic() - began < 2
     assert not isinstance(caught.value, NoAnswerError), "there is no time left for another attempt"
 
 

@@ -29,6 +29,7 @@ class Shift:
 @pytest.fixture
 def shift(monkeypatch: pytest.MonkeyPatch) -> Shift:
     """The machine's clocks, to be moved while they run."""
+    monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
     by, wall, monotonic = Shift(), time.time, time.monotonic
     monkeypatch.setattr(time, "time", lambda: wall() + by.wall)
     monkeypatch.setattr(time, "monotonic", lambda: monotonic() + by.monotonic)

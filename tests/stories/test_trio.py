@@ -153,7 +153,7 @@ def test_an_issuer_that_hangs_holds_a_first_request_no_longer_than_the_bound_and
         issuer.answers(silence)
         began = time.monotonic()
         assert await cold.outcome() is Reason.KEYS_UNAVAILABLE
-        assert 0.25 < time.monotonic() - began < 3
+        assert 0.15 < time.monotonic() - began < 3
         for age in (AGEING, STALE - AGEING):
             warm.clock.now += age
             assert await warm.outcome() is None
@@ -247,7 +247,7 @@ def test_a_reload_a_start_and_a_probe_work(issuer: Issuer, monkeypatch: pytest.M
             await other.verifier.start("require")
         issuer.answers(None)
         other.clock.now += 30
-        other.verifier.ready()()
+        assert not other.verifier.ready()
         await until(lambda: other.state == "fresh")
         await other.verifier.aclose()
 
