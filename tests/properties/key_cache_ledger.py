@@ -166,7 +166,8 @@ class Ledger:
             return flight
         if self.flying and flight is not None:
             self.must(now >= flight.began + self.caching.timeout + 1 - BLINK, "two flights at a time")
-            self.given_up += 1
+            # It never ended, which is a failure too, though it lasted so long that there is no backoff for it
+            self.given_up, self.failures = self.given_up + 1, self.failures + 1
         self.must(now >= self.not_before - BLINK, f"an attempt before the backoff is over, at {self.not_before:g}")
         if miss:
             self.must(self.has_room, f"too many attempts for unknown kids: {self.for_misses}")
