@@ -204,7 +204,7 @@ async def play(world: World, makers: list[TestIssuer], clock: DrivenClock) -> Da
             # Also for a while after the bound: it must not come back
             if removed.removed <= second < limit(removed, world) + HOUR:
                 note(day, world, removed, second, await judge(verifier, loot))
-        await settle()
+        await settle(turns=12)
     return day
 
 
