@@ -454,7 +454,7 @@ def test_what_is_no_proxy_is_refused_at_the_start_without_being_repeated(proxy: 
     assert caught.value.__context__ is None
 
 
-@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+@pytest.mark.parametrize("scheme", ["socks5"])
 def test_a_socks_proxy_is_refused_at_the_start_where_httpx_lacks_what_it_needs(
     scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
