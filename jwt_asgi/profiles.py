@@ -59,23 +59,12 @@ class Profile:
 
     def __post_init__(self) -> None:
         """Check every member: a string in place of a tuple would count letter by letter, and let tokens in."""
-        for name in (
-            "types",
-            "required",
-            "required_one_of",
-            "kinds",
-            "forbidden",
-            "audience",
-            "scopes",
-            "roles",
-            "client",
-        ):
+        for name, fits in _FITS.items():
             value = getattr(self, name)
-            if not isinstance(value, frozenset if name == "types" else tuple):
-                raise ConfigurationError(f"profile {name}", f"expected what the documentation says; got {value!r}")
-            for entry in value:
-                if not _FITS[name](entry):
-                    raise ConfigurationError(f"profile {name}", f"expected what the documentation says; got {entry!r}")
+            if not isinstance(value, frozenset if name == "types" else tuple) or not all(map(fits, value)):
+                raise ConfigurationError(f"profile {name}", f"expected {_SHAPES[name]}; got {value!r}")
+        if not _is_name(self.name):
+            raise ConfigurationError("profile name", f"expected a text; got {self.name!r}")
         for name in ("role_objects", "key_issuer"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(f"profile {name}", f"expected True or False; got {getattr(self, name)!r}")
@@ -169,10 +158,10 @@ def _is_path(entry: object) -> bool:
 
 
 def _is_kind(entry: object) -> bool:
-    match entry:
-        case (str(), frozenset() as values):
-            return bool(values) and all(map(_is_name, values))
-    return False
+    if not isinstance(entry, tuple) or [*map(type, entry)] != [str, frozenset]:
+        return False
+    name, values = entry
+    return bool(name) and bool(values) and all(map(_is_name, values))
 
 
 _FITS: Mapping[str, Callable[[object], bool]] = {
@@ -182,6 +171,17 @@ _FITS: Mapping[str, Callable[[object], bool]] = {
     "kinds": _is_kind,
     "forbidden": _is_name,
     **dict.fromkeys(("audience", "scopes", "roles", "client"), _is_path),
+}
+_SHAPES: Mapping[str, str] = {
+    "types": 'a frozenset of texts or None, as frozenset({None, "at+jwt"})',
+    "required": 'a tuple of claims, as ("sub", "jti")',
+    "required_one_of": 'a tuple of tuples of claims, as (("scp", "roles"),)',
+    "kinds": 'a tuple of a claim and a frozenset of values each, as (("ver", frozenset({"2.0"})),)',
+    "forbidden": 'a tuple of claims, as ("nonce",)',
+    **dict.fromkeys(
+        ("audience", "scopes", "roles", "client"),
+        'a tuple of paths, each a tuple of keys, as (("realm_access", "roles"),)',
+    ),
 }
 
 _ACCESS_TOKEN_TYPES = frozenset({"at+jwt", "application/at+jwt"})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import httpx
@@ -14,8 +16,18 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
-from jwt_asgi import ConfigurationError, JWTMiddleware, SharedSecret, StaticKeys, TrustedIssuer, Verifier
+from jwt_asgi import (
+    ConfigurationError,
+    JWTMiddleware,
+    Reason,
+    SharedSecret,
+    StaticKeys,
+    TokenError,
+    TrustedIssuer,
+    Verifier,
+)
 from jwt_asgi.health import HealthApp
+from jwt_asgi.tenants import ResolvedIssuers
 from jwt_asgi.testing import TestIssuer
 from jwt_asgi.types import ASGIApp
 from tests.asgi import http, websocket
@@ -139,6 +151,36 @@ async def test_an_issuer_that_is_not_required_is_neither_asked_nor_waited_for() 
         ("https://other.test", False, False),
     ]
     assert down.calls == []
+
+
+async def test_a_probe_asks_nothing_of_a_thousand_tenants_with_keys_of_their_own() -> None:
+    fetch, of_tenants, clock = ScriptedFetch(key_set("a")), ScriptedFetch(key_set("a")), FakeClock()
+    family = ResolvedIssuers(
+        lambda name: trusting(of_tenants, clock, issuer=name, jwks_uri=f"{name}/jwks"),
+        allowed=lambda name: name.startswith("https://login.test/"),
+    )
+    verifier = Verifier(trusting(fetch, clock), family)
+    for number in range(1000):
+        token = expired(f"https://login.test/{number}")
+        with pytest.raises(TokenError) as caught:
+            await verifier.verify(token)
+        assert caught.value.reason is Reason.TOKEN_EXPIRED
+    assert len(verifier.status()) == 1001, "all of them are known, and have no keys yet"
+    app = HealthApp(verifier)
+    for age in (0.0, AGEING, STALE, EXPIRED):
+        clock.now += age
+        await http(app, path="/health/ready")
+        await until(lambda: verifier.status()["https://issuer.test"].ready)
+        assert (await http(app, path="/health/ready")).status == 200
+    assert len(fetch.calls) >= 4
+    assert of_tenants.calls == []
+
+
+def expired(issuer: str) -> str:
+    """A token that anyone can write, of this issuer."""
+    parts = ({"alg": "ES256", "kid": "a"}, {"iss": issuer, "aud": "a", "sub": "s", "exp": 1})
+    header, claims = (urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
+    return f"{header}.{claims}.{'A' * 86}"
 
 
 async def test_every_required_issuer_must_have_keys() -> None:

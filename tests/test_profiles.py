@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,11 +147,91 @@ def test_replace_copies_the_paths() -> None:
     "paths", ["roles", ["roles"], ("realm_access", "roles"), [[]], [["a", 7]], [[["a"]]], [7], 7, [None]]
 )
 def test_a_path_that_is_no_list_of_keys_stops_the_start(option: str, paths: object) -> None:
-    replace: Callable[..., Profile] = Profile.GENERIC.replace
+    with_paths: Callable[..., Profile] = Profile.GENERIC.replace
     with pytest.raises(ConfigurationError) as caught:
-        replace(**{option: paths})
+        with_paths(**{option: paths})
     assert caught.value.option == f"profile {option}"
     assert 'expected a list of paths, each a list of keys as [["realm_access", "roles"]]; got' in str(caught.value)
+
+
+PATHS = ["audience", "scopes", "roles", "client"]
+NO_CLAIMS: list[object] = [
+    *("nonce", ["nonce"], {"nonce"}, frozenset({"nonce"}), None),
+    *(("",), (7,), (None,), (("nonce",),)),
+]
+NO_PATHS: list[object] = [
+    *("aud", ("aud",), ("aud", "azp"), ["aud"], [("aud",)], None),
+    *((["aud"],), ((),), (("",),), (("aud", 7),), (None,)),
+]
+NO_SWITCH: list[object] = [None, 0, 1, "false", "", ()]
+WRONG: dict[str, list[object]] = {
+    "name": ["", None, 7],
+    "types": ["at+jwt", ("jwt",), ["jwt"], {"jwt"}, None, frozenset({""}), frozenset({7}), frozenset({("jwt",)})],
+    "required": NO_CLAIMS,
+    "forbidden": NO_CLAIMS,
+    "required_one_of": NO_PATHS,
+    **dict.fromkeys(PATHS, NO_PATHS),
+    "kinds": [
+        "ver",
+        ("ver", frozenset({"2.0"})),
+        (("ver", "2.0"),),
+        (("ver", ("2.0",)),),
+        (("ver", {"2.0"}),),
+        (("ver", frozenset()),),
+        (("ver", frozenset({""})),),
+        (("ver", frozenset({2.0})),),
+        (("ver",),),
+        (("", frozenset({"2.0"})),),
+        ((7, frozenset({"2.0"})),),
+        (["ver", frozenset({"2.0"})],),
+        [("ver", frozenset({"2.0"}))],
+        {"ver": frozenset({"2.0"})},
+        None,
+    ],
+    "role_objects": NO_SWITCH,
+    "key_issuer": NO_SWITCH,
+}
+EXAMPLES: dict[str, object] = {
+    "types": frozenset({None, "at+jwt"}),
+    "required": ("sub", "jti"),
+    "required_one_of": (("scp", "roles"),),
+    "kinds": (("ver", frozenset({"2.0"})),),
+    "forbidden": ("nonce",),
+    **dict.fromkeys(PATHS, (("realm_access", "roles"),)),
+}
+"""The last word of each refusal before what was given."""
+
+
+@pytest.mark.parametrize(
+    ("member", "value"), [pytest.param(name, value, id=f"{name}={value!r}") for name in WRONG for value in WRONG[name]]
+)
+def test_a_profile_of_a_wrong_shape_stops_the_start_and_its_member_is_named(member: str, value: object) -> None:
+    change: Callable[..., Profile] = replace
+    with pytest.raises(ConfigurationError) as caught:
+        change(Profile.ENTRA_V2, **{member: value})
+    assert caught.value.option == f"profile {member}"
+    assert str(caught.value).endswith(f"; got {value!r}")
+
+
+def test_every_member_of_a_profile_is_checked() -> None:
+    assert set(WRONG) == {field.name for field in fields(Profile)}
+
+
+@pytest.mark.parametrize("member", EXAMPLES)
+def test_the_example_in_a_refusal_is_one_that_is_taken(member: str) -> None:
+    change: Callable[..., Profile] = replace
+    with pytest.raises(ConfigurationError, match=r"expected a \w+ of .+, as ") as caught:
+        change(Profile.GENERIC, **{member: "nonce"})
+    example = caught.value.detail.partition(", as ")[2].removesuffix("; got 'nonce'")
+    shown = eval(example)
+    assert shown == EXAMPLES[member]
+    assert getattr(change(Profile.GENERIC, **{member: shown}), member) == shown
+
+
+@pytest.mark.parametrize("member", ["required", "required_one_of", "kinds", "forbidden", *PATHS])
+def test_a_member_may_be_empty(member: str) -> None:
+    change: Callable[..., Profile] = replace
+    assert getattr(change(Profile.ENTRA_V2, **{member: ()}), member) == ()
 
 
 async def test_a_dot_or_a_url_in_a_key_means_itself() -> None:

@@ -20,6 +20,7 @@ __all__ = ["Flight", "pause"]
 GIVE_UP_SECONDS = 1.0
 MAX_THREADS = 256
 """On trio, in the whole process: strangers can name any tenant of a large allow-list."""
+_THREAD = "jwt-asgi keys"
 
 
 class Flight:
@@ -57,9 +58,10 @@ class Flight:
 
     def _take_off_alone(self, work: Callable[[Flight], Coroutine[Any, Any, None]]) -> None:
         try:
-            if threading.active_count() > MAX_THREADS:
+            # By name: the threads of the service itself do not count, and in a forked child there are none
+            if sum(thread.name == _THREAD for thread in threading.enumerate()) >= MAX_THREADS:
                 raise RuntimeError("so many threads that one more would do harm")
-            threading.Thread(target=self._work_alone, args=(work,), name="jwt-asgi keys", daemon=True).start()
+            threading.Thread(target=self._work_alone, args=(work,), name=_THREAD, daemon=True).start()
         except RuntimeError:  # or the system has no more of them, or the interpreter is about to end
             self.result = False
             self.land()

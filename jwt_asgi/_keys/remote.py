@@ -36,6 +36,7 @@ GRACE_SECONDS: Final = 0.2
 MAX_REMEMBERED_MISSES: Final = 256
 FAILURES_BEFORE_REDISCOVERY: Final = 3
 
+_Keys = Sequence[VerifyKey] | None
 _Miss = tuple[str | None, str]
 _UNUSABLE = (State.EMPTY, State.EXPIRED)
 _WAITS = (Step.WAIT, Step.WAIT_BRIEFLY)
@@ -43,7 +44,7 @@ _WAITS = (Step.WAIT, Step.WAIT_BRIEFLY)
 
 class _Move(NamedTuple):
     step: Step
-    keys: Sequence[VerifyKey] | None = None
+    keys: _Keys = None
     flight: Flight | None = None
 
 
@@ -97,7 +98,7 @@ class RemoteKeys:
         if self._snapshot is not None:
             self._snapshot = self._snapshot.ageing_from(self._jitter())
 
-    def lookup(self, kid: str | None, alg: str) -> Sequence[VerifyKey] | None:
+    def lookup(self, kid: str | None, alg: str) -> _Keys:
         """Return the keys that fit if nothing is to be waited for, else None: then `find` decides."""
         snapshot = self._snapshot
         if snapshot is None or (keys := snapshot.keys.lookup(kid, alg)) is None:
@@ -114,9 +115,7 @@ class RemoteKeys:
             return keys
         return None
 
-    async def find(
-        self, kid: str | None, alg: str, *, besides: Sequence[VerifyKey] | None = None
-    ) -> Sequence[VerifyKey]:
+    async def find(self, kid: str | None, alg: str, *, besides: _Keys = None) -> Sequence[VerifyKey]:
         """Return the keys that fit, fetching the set if the table says so.
 
         `besides`: keys that were returned before and did not verify; as long as the set has only these, the kid counts
@@ -214,13 +213,7 @@ class RemoteKeys:
             await self._flight.give_up()
 
     def _consider(
-        self,
-        kid: str | None,
-        alg: str,
-        *,
-        besides: Sequence[VerifyKey] | None = None,
-        waited: bool = False,
-        landed: bool | None = None,
+        self, kid: str | None, alg: str, *, besides: _Keys = None, waited: bool = False, landed: bool | None = None
     ) -> _Move:
         """Decide, and see to the flight that the decision asks for, in one go."""
         with self._lock:
@@ -284,6 +277,9 @@ class RemoteKeys:
         self._flight = flight = Flight(now, now + self._caching.timeout + 1.0, past_caches=past_caches)
         self._ledger.counters["fetches"] += 1
         flight.take_off(self._fly)
+        if flight.result is False:
+            self._ledger.counters["failures"] += 1
+            self._trouble.note(FetchError("no thread could be started for the attempt"), now, self._jitter())
         return flight
 
     async def _join(self, flight: Flight, *, at_most: float = math.inf, brief: bool = False) -> bool | None:

@@ -5,6 +5,7 @@ explain.py          every check on one token; advice.py: what to do for each rea
 doctor.py           a configuration against the live issuer, by the checks of checkup.py: checkup_way.py (scheme,
                     connection), checkup_metadata.py, checkup_keys.py, checkup_answers.py (headers, time);
                     findings.py: what a check returns
+options.py          what explain and doctor share
 """
 
 from __future__ import annotations
@@ -14,13 +15,12 @@ import sys
 from collections.abc import Sequence
 
 from jwt_asgi._core.freshness import KeyCaching
-from jwt_asgi._core.policy import ASYMMETRIC_ALGORITHMS
 from jwt_asgi._version import __version__
 from jwt_asgi.cli.demo import run_demo
 from jwt_asgi.cli.doctor import run_doctor
 from jwt_asgi.cli.explain import run_explain
+from jwt_asgi.cli.options import add_issuer, add_jwks_uri, add_way
 from jwt_asgi.errors import ConfigurationError
-from jwt_asgi.profiles import PROFILES
 
 __all__ = ["main"]
 
@@ -63,22 +63,11 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
         "nowhere; only the issuer's public keys are fetched, and with --jwks not even these. Exit code: 0 accepted, 1 "
         "refused, 2 called wrongly, 3 the issuer's keys could not be had."
     )
-    parser.add_argument("--issuer", required=True, help="the trusted issuer, exactly as in `iss`")
-    parser.add_argument("--audience", required=True, action="append", help="this API, as in `aud`; may be repeated")
-    parser.add_argument(
-        "--alg",
-        required=True,
-        action="append",
-        metavar="NAME",
-        help=f"an allowed algorithm; may be repeated. One of: {', '.join(ASYMMETRIC_ALGORITHMS)}",
-    )
+    add_issuer(parser)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--jwks", metavar="FILE", help="take the keys from a file, and fetch nothing")
-    source.add_argument("--jwks-uri", metavar="URL", help="where the issuer's keys are; by default its metadata tells")
-    parser.add_argument(
-        "--profile", choices=tuple(PROFILES), default="generic", metavar="NAME", help=f"one of: {', '.join(PROFILES)}"
-    )
-    parser.add_argument("--leeway", type=float, default=30.0, metavar="SECONDS", help="default: 30")
+    add_jwks_uri(source)
+    add_way(parser, allow_http="fetch over plain http beyond this machine's loopback too")
     parser.add_argument(
         "token", nargs="?", default="-", metavar="TOKEN", help="the token; - or nothing: read it from standard input"
     )
@@ -91,22 +80,9 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
         "found and what to do. Exit code: 0 nothing worse than a warning, 1 a fault, 2 called wrongly, 3 the issuer "
         "could not be reached."
     )
-    parser.add_argument("--issuer", required=True, help="the trusted issuer, exactly as in `iss`")
-    parser.add_argument("--audience", required=True, action="append", help="this API, as in `aud`; may be repeated")
-    parser.add_argument(
-        "--alg",
-        required=True,
-        action="append",
-        metavar="NAME",
-        help=f"an allowed algorithm; may be repeated. One of: {', '.join(ASYMMETRIC_ALGORITHMS)}",
-    )
-    parser.add_argument("--jwks-uri", metavar="URL", help="where the issuer's keys are; by default its metadata tells")
-    parser.add_argument(
-        "--profile", choices=tuple(PROFILES), default="generic", metavar="NAME", help=f"one of: {', '.join(PROFILES)}"
-    )
-    parser.add_argument("--leeway", type=float, default=30.0, metavar="SECONDS", help="default: 30")
-    parser.add_argument("--ca-file", metavar="PEM", help="trust these certificate authorities, and no others")
-    parser.add_argument("--allow-http", action="store_true", help="make plain http a warning in place of a fault")
+    add_issuer(parser)
+    add_jwks_uri(parser)
+    add_way(parser, allow_http="make plain http a warning in place of a fault")
     timeout = KeyCaching().timeout
     parser.add_argument(
         "--timeout", type=float, default=timeout, metavar="SECONDS", help=f"for each request; default: {timeout:g}"

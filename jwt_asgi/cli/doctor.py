@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import json
 import os
-import ssl
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from jwt_asgi.cli.checkup import examine, refused_options
 from jwt_asgi.cli.checkup_keys import read_keys
 from jwt_asgi.cli.checkup_metadata import likely_uri
 from jwt_asgi.cli.findings import Case, Check, Exchange, Status, printable, verdict
+from jwt_asgi.cli.options import https_fetch
 from jwt_asgi.errors import ConfigurationError, KeysUnavailable
 from jwt_asgi.issuers import TrustedIssuer
 from jwt_asgi.profiles import PROFILES
@@ -44,16 +44,22 @@ def run_doctor(options: argparse.Namespace) -> int:
     else:
         case = asyncio.run(_look(case, fetch))
         checks, jwks_uri = examine(case), case.jwks_uri
+    issuer = _shown(options.issuer)
     if options.json:
-        print(_as_json(options.issuer, jwks_uri, checks))
+        print(_as_json(issuer, jwks_uri and _shown(jwks_uri), checks))
     else:
-        _print(options.issuer, checks, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+        _print(issuer, checks, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
     return _exit_code(checks)
+
+
+def _shown(url: str) -> str:
+    """Return a URL as it may be printed: without what may be a password."""
+    return "a URL with an @" if "@" in url else printable(url)
 
 
 def _configure(options: argparse.Namespace) -> tuple[Case, HttpxFetch]:
     """Have the service's own code check the options; plain http alone is left to the check of that name."""
-    caching, fetch = KeyCaching(timeout=options.timeout), _https(options.ca_file)
+    caching, fetch = KeyCaching(timeout=options.timeout), https_fetch(options.ca_file)
     trusted = TrustedIssuer(
         issuer=options.issuer,
         audience=options.audience,
@@ -74,15 +80,6 @@ def _configure(options: argparse.Namespace) -> tuple[Case, HttpxFetch]:
         allow_http=options.allow_http,
     )
     return case, fetch
-
-
-def _https(path: str | None) -> HttpxFetch:
-    try:
-        return HttpxFetch(None if path is None else ssl.create_default_context(cafile=path))
-    except OSError as error:  # ssl.SSLError among them
-        option, path = ("--ca-file", path) if path is not None else ("SSL_CERT_FILE", os.environ.get("SSL_CERT_FILE"))
-        detail = f"expected a file of certificates in PEM; {path!r}: {error.strerror or type(error).__name__}"
-        raise ConfigurationError(option, detail) from None
 
 
 async def _look(case: Case, fetch: Fetch) -> Case:
@@ -147,8 +144,8 @@ def _exit_code(checks: Sequence[Check]) -> int:
 
 def _as_json(issuer: str, jwks_uri: str | None, checks: Sequence[Check]) -> str:
     report = {
-        "issuer": printable(issuer),
-        "jwks_uri": jwks_uri and printable(jwks_uri),
+        "issuer": issuer,
+        "jwks_uri": jwks_uri,
         "checks": [check.as_dict() for check in checks],
         "verdict": verdict(checks),
     }
@@ -156,7 +153,7 @@ def _as_json(issuer: str, jwks_uri: str | None, checks: Sequence[Check]) -> str:
 
 
 def _print(issuer: str, checks: Sequence[Check], *, colour: bool) -> None:
-    print(f"{printable(issuer)}, as this machine sees it:\n")
+    print(f"{issuer}, as this machine sees it:\n")
     wide, code_wide = (max(map(len, texts)) for texts in ([s.value for s in Status], [check.code for check in checks]))
     for check in checks:
         status = check.finding.status

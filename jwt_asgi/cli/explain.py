@@ -19,6 +19,7 @@ from jwt_asgi._core.token import Untrusted, parse_token
 from jwt_asgi._keys.discovery import slash_hint
 from jwt_asgi._keys.static import StaticKeys
 from jwt_asgi.cli.advice import ADVICE
+from jwt_asgi.cli.options import https_fetch
 from jwt_asgi.errors import ClaimFailure, JWTASGIError, KeysUnavailable, Reason, TokenError
 from jwt_asgi.issuers import TrustedIssuer
 from jwt_asgi.profiles import PROFILES
@@ -55,6 +56,8 @@ def run_explain(options: argparse.Namespace) -> int:
         keys=StaticKeys.from_file(options.jwks) if options.jwks else None,
         profile=PROFILES[options.profile],
         leeway=options.leeway,
+        fetch=None if options.jwks else https_fetch(options.ca_file),
+        allow_http=options.allow_http,
     )
     text = sys.stdin.read() if options.token == "-" else options.token  # noqa: S105 - the sign for standard input
     token = text.strip().removeprefix("Bearer ").strip()

@@ -137,6 +137,34 @@ def test_a_metadata_url_that_does_not_answer_is_no_matter_where_the_other_one_do
     assert find("unreachable", alone).found.startswith(f"time-out: {METADATA}")
 
 
+@pytest.mark.parametrize(
+    ("answered", "status"),
+    [
+        (None, Status.NOT_CHECKED),
+        (FetchError(f"{JWKS} answered with more than 524288 bytes"), Status.FAULT),
+        (200, Status.OK),
+        (302, Status.OK),
+        (404, Status.FAULT),
+        (503, Status.FAULT),
+    ],
+    ids=["no answer", "an answer that is too large", "200", "302, for another check", "404", "503"],
+)
+def test_the_key_sets_url_is_judged_by_its_answer_and_not_judged_without(
+    answered: int | FetchError | None, status: Status
+) -> None:
+    error, response = answered, None
+    if answered is None:
+        error = NoAnswerError(f"{JWKS} could not be fetched: ConnectionRefusedError")
+        error.__cause__ = ConnectionRefusedError()
+    elif isinstance(answered, int):
+        error, response = None, FetchResponse(answered, {}, b"")
+    assert not isinstance(error, int)
+    one = Exchange(url=JWKS, middle=NOON, seconds=0.1, response=response, error=error)
+    finding = find("jwks_uri", replace(case(), key_set=one, published=None))
+    assert finding.status is status
+    assert JWKS in finding.found
+
+
 def test_more_keys_than_the_service_takes_are_a_fault() -> None:
     many = case(*(KEY | {"kid": str(number)} for number in range(257)))
     assert find("key_count", many).status is Status.FAULT

@@ -581,6 +581,21 @@ async def test_who_does_not_answer_is_exit_code_3(
     assert found.checks["unreachable"]["status"] == "fault"
     assert found.checks["unreachable"]["found"].startswith(f"{told}{issuer.url}{path or OAUTH}")
     assert found.checks["no_usable_key"]["status"] == "not checked"
+    assert found.checks["jwks_uri"]["status"] == "not checked"
+
+
+async def test_a_given_url_that_gives_no_answer_is_not_called_good(
+    issuer: Issuer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    issuer.answer(reset_after(b""), "/jwks")
+    uri = f"{issuer.url}/jwks"
+
+    found = await report(capsys, issuer.url, "--jwks-uri", uri)
+
+    assert found.exit_code == 3
+    assert found.checks["jwks_uri"]["status"] == "not checked"
+    assert found.checks["jwks_uri"]["found"] == f"{uri} did not answer; see unreachable"
+    assert found.not_ok() == {"unreachable": "fault"}
 
 
 async def test_a_connection_that_breaks_off_once_is_tried_again_as_the_service_does(
@@ -725,6 +740,19 @@ async def test_a_wrong_option_is_a_fault_of_its_own_and_nothing_is_fetched(
     assert found.verdict == "fault: options"
     assert told in found.checks["options"]["found"]
     assert issuer.server.requests == []
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=["text", "JSON"])
+@pytest.mark.parametrize("option", ["--issuer", "--jwks-uri"])
+async def test_a_password_in_a_url_is_refused_and_not_printed(
+    option: str, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(arguments("https://issuer.test", option, "https://user:hunter2@issuer.test/jwks", *more))
+    captured = capsys.readouterr()
+    assert code == 2
+    assert "without user information and fragment; got one with an @" in captured.out
+    assert "a URL with an @" in captured.out or (option, more) == ("--jwks-uri", [])
+    assert "hunter2" not in captured.out + captured.err
 
 
 async def test_certificates_that_are_none_are_a_wrong_option(

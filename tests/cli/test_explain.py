@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from pathlib import Path
@@ -12,6 +13,8 @@ from jwt_asgi import Reason
 from jwt_asgi.cli import main
 from jwt_asgi.cli.advice import ADVICE
 from jwt_asgi.testing import TestIssuer
+from tests.keys.certificates import Authority
+from tests.keys.server import RawServer, issued_by
 
 ISSUER = "https://issuer.test"
 AUDIENCE = "https://api.test"
@@ -127,6 +130,103 @@ def test_an_issuer_that_does_not_answer_is_exit_code_3(issuer: TestIssuer, capsy
     out = capsys.readouterr().out
     assert "could not be fetched: ConnectionRefusedError" in out
     assert "Refused: keys_unavailable," in out
+
+
+ENTRA = {"azp": "a-client", "scp": "todos:read", "ver": "2.0"}
+
+
+@pytest.mark.parametrize("owner", [f"{ISSUER}/of-another-tenant", 7], ids=["another issuer's", "nobody's"])
+def test_a_key_of_another_issuer_fails_at_the_signature_and_not_only_in_the_end(
+    owner: object, issuer: TestIssuer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "shared.json"
+    keys = [{**key, "issuer": owner} for key in issuer.jwks()["keys"]]
+    path.write_text(json.dumps({"keys": keys}), encoding="utf-8")
+    token = issuer.token(claims=ENTRA)
+
+    assert explain(str(path), token, "--profile", "entra-v2") == 1
+
+    out = capsys.readouterr().out
+    failed = [line.split() for line in out.splitlines() if line.startswith("  FAIL")]
+    assert [(line[1], line[-1]) for line in failed] == [("signature", "key_unsuitable")]
+    assert "Refused: key_unsuitable," in out
+    assert f"What to do: {ADVICE[Reason.KEY_UNSUITABLE]}" in out
+
+    keys = [{**key, "issuer": ISSUER} for key in keys]
+    path.write_text(json.dumps({"keys": keys}), encoding="utf-8")
+    assert explain(str(path), token, "--profile", "entra-v2") == 0
+    assert "FAIL" not in capsys.readouterr().out
+
+
+# The way to the issuer
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+async def explain_from(server: RawServer, url: str, *more: str) -> int:
+    """Explain a good token of an issuer that is served at this URL."""
+    kit = TestIssuer(url, audience=AUDIENCE)
+    server.otherwise = issued_by(kit)
+    arguments = ["explain", "--issuer", url, "--audience", AUDIENCE, "--alg", "RS256", *more, kit.token()]
+    return await asyncio.to_thread(main, arguments)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "code", "told"),
+    [(True, 0, "Accepted"), (False, 3, "unable to get local issuer certificate")],
+    ids=["trusted", "unknown"],
+)
+async def test_an_issuer_behind_a_private_authority_is_reached_where_the_authority_is_named(
+    trusted: bool,
+    code: int,
+    told: str,
+    authority: Authority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    another = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(another.root_file))
+    async with RawServer(authority.serving("127.0.0.1")) as server:
+        more = ["--ca-file", str(authority.root_file)] if trusted else []
+        assert await explain_from(server, server.url(), *more) == code
+    assert told in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("by", ["--ca-file", "SSL_CERT_FILE"])
+def test_certificates_that_cannot_be_read_are_a_wrong_option(
+    by: str, issuer: TestIssuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "missing.pem"
+    if by == "SSL_CERT_FILE":
+        monkeypatch.setenv(by, str(path))
+    more = [by, str(path)] if by == "--ca-file" else []
+    arguments = ["--issuer", ISSUER, "--audience", AUDIENCE, "--alg", "RS256"]
+    assert main(["explain", *arguments, *more, issuer.token()]) == 2
+    captured = capsys.readouterr()
+    assert f"expected a file of certificates in PEM; {str(path)!r}: No such file" in captured.err
+    assert captured.out == ""
+
+
+async def test_plain_http_beyond_loopback_is_fetched_where_it_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
+    async with RawServer() as server:
+        # This machine again, by a name that does not say so
+        url = server.url(host="127.1")
+        assert await explain_from(server, url) == 2
+        assert "expected https" in capsys.readouterr().err
+        assert server.requests == []
+        assert await explain_from(server, url, "--allow-http") == 0
+    assert "Accepted" in capsys.readouterr().out
+
+
+def test_with_keys_from_a_file_nothing_is_asked_of_the_way(
+    issuer: TestIssuer, jwks: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    assert explain(jwks, issuer.token(), "--allow-http") == 0
 
 
 @pytest.mark.parametrize(

@@ -254,6 +254,16 @@ def test_the_order_of_its_members_is_no_change_of_a_key() -> None:
     assert new.keys[0] is old.keys[0]
 
 
+def test_what_is_not_imported_again_keeps_its_key_object_also_where_the_set_has_unusable_members() -> None:
+    members = [7, rsa(kid="a"), {"kty": "oct"}, {**P256, "kid": "b"}, rsa(kid="c", e="AQ")]
+    old = a_set(*members)
+    steps, new = stepped(parsing(raw_set(*members, rsa(kid="d")), old.keys))
+    assert steps == len(members) + 1
+    assert [key.kid for key in new.keys] == ["a", "b", "d"]
+    assert all(one.key is other.key for one, other in zip(new.keys, old.keys, strict=False))
+    assert new.skipped == old.skipped
+
+
 def test_what_is_at_hand_and_no_longer_published_is_not_in_the_set() -> None:
     _, new = stepped(parsing(raw_set(rsa(kid="b")), a_set(rsa(kid="a")).keys))
     assert [key.kid for key in new.keys] == ["b"]
@@ -407,6 +417,12 @@ def test_every_fault_at_once_leaves_the_good_keys() -> None:
 def test_a_skipped_key_is_named_by_its_kid_where_it_has_one(member: Any, kid: str | None) -> None:
     (skipped,) = a_set(member, RFC7638_KEY).skipped
     assert skipped.kid == kid
+
+
+@pytest.mark.parametrize("length", [256, 257, 400_000])
+def test_the_kid_of_a_skipped_key_is_cut_off_as_no_issuer_may_write_a_book_into_a_log(length: int) -> None:
+    skipped = a_set(rsa(kid="k" * length, use="enc"), rsa(kid="j" * length, e="AQ"), RFC7638_KEY).skipped
+    assert [key.kid for key in skipped] == ["k" * 256, "j" * 256]
 
 
 def test_a_skipped_key_does_not_answer_to_its_kid() -> None:

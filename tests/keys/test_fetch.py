@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import httpx
 import pytest
 
 from jwt_asgi import ConfigurationError, FetchResponse, __version__
@@ -26,7 +27,7 @@ from jwt_asgi._keys import fetch as fetch_module
 from jwt_asgi._keys.fetch import FetchError, HttpxFetch, NoAnswerError, check_url, is_loopback
 from tests.faults.world import Proxy
 from tests.keys.certificates import Authority
-from tests.keys.server import Behaviour, RawServer, Script, answer, drip, reset_after, silence
+from tests.keys.server import Behaviour, RawServer, Request, Script, answer, drip, reset_after, silence
 
 LIMIT = 64 * 1024
 MARK = "written-by-the-server"
@@ -146,6 +147,50 @@ async def test_a_server_that_says_nothing_for_long_is_given_up_before_the_deadli
         await get(httpx_fetch, url)
     assert time.monotonic() - began < 2
     assert not isinstance(caught.value, NoAnswerError), "who is slow is not asked again at once"
+
+
+def after(seconds: float, data: bytes) -> Behaviour:
+    """Answer, but not at once."""
+
+    async def behave(_: Request, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(seconds)
+        writer.write(data)
+
+    return behave
+
+
+async def test_a_slow_server_has_a_share_of_the_whole_time_to_begin_its_answer(
+    server: RawServer, httpx_fetch: HttpxFetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.script["/jwks"] = after(0.3, answer(200, b"{}"))
+    assert (await get(httpx_fetch, server.url("/jwks"), timeout=10.0)).status == 200
+    monkeypatch.setattr(fetch_module, "READ_SHARE", 0.01)
+    with pytest.raises(FetchError, match="did not answer in time, in full within 10 s"):
+        await get(httpx_fetch, server.url("/jwks"), timeout=10.0)
+
+
+@pytest.mark.parametrize(("timeout", "connect", "read"), [(5.0, 2.0, 3.0), (15.0, 6.0, 9.0), (60.0, 24.0, 36.0)])
+async def test_who_gives_more_time_gives_more_for_the_connection_and_the_silence(
+    timeout: float,
+    connect: float,
+    read: float,
+    server: RawServer,
+    httpx_fetch: HttpxFetch,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clients: list[httpx.AsyncClient] = []
+    client = httpx.AsyncClient
+
+    def noted(**options: Any) -> httpx.AsyncClient:
+        clients.append(client(**options))
+        return clients[0]
+
+    monkeypatch.setattr(httpx, "AsyncClient", noted)
+    server.script["/jwks"] = answer(200, b"{}")
+    assert (await get(httpx_fetch, server.url("/jwks"), timeout=timeout)).status == 200
+    (used,) = [one.timeout for one in clients]
+    assert used.connect == pytest.approx(connect)
+    assert used.read == used.write == used.pool == pytest.approx(read)
 
 
 # Bounds in size, and what is no answer
@@ -712,6 +757,34 @@ def test_where_http_is_allowed_nothing_else_is(url: str) -> None:
 def test_what_is_no_plain_absolute_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="expected an absolute URL"):
         check_url("issuer", url)
+
+
+@pytest.mark.parametrize("allow_http", [False, True])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:hunter2@issuer.test/jwks",
+        "https://hunter2@issuer.test/jwks",
+        "http://user:hunter2@issuer.test/jwks",
+        "http://user:hunter2@localhost/jwks",
+        "https://user:hunter2@issuer.test/jwks#keys",
+        "https://user:hunter2@issuer.test:99999/jwks",
+        "https://user:hunter2@/jwks",
+        "https://user:hunter2 @issuer.test/jwks",
+        "https://user:hunter2@issuer.test/jwks\n",
+        "user:hunter2@issuer.test/jwks",
+        "ftp://user:hunter2@issuer.test/jwks",
+    ],
+)
+def test_a_url_with_a_password_is_refused_without_being_shown(url: str, *, allow_http: bool) -> None:
+    with pytest.raises(ConfigurationError, match="without user information and fragment; got one with an @") as caught:
+        check_url("jwks_uri", url, allow_http=allow_http)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_at_sign_in_the_path_is_no_user_information() -> None:
+    url = "https://issuer.test/@tenant/jwks?of=a@b"
+    assert check_url("jwks_uri", url) == url
 
 
 @pytest.mark.parametrize("url", [None, 7, b"https://issuer.test"])

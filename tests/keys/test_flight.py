@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import trio
 
+from jwt_asgi._keys import flight as flight_module
 from jwt_asgi._keys.flight import Flight, pause
 
 THREAD = "jwt-asgi keys"
@@ -132,6 +133,41 @@ def test_where_no_thread_can_be_started_it_has_failed_at_once(monkeypatch: pytes
         return await flight.wait(5)
 
     assert trio.run(main) is False
+
+
+def test_beyond_so_many_threads_it_has_failed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flight_module, "MAX_THREADS", 2)
+    gate = threading.Event()
+
+    async def main() -> None:
+        flying = [new_flight(lands_with(True, gate)) for _ in range(2)]
+        too_many = new_flight(lands_with(True))
+        assert (too_many.result, too_many.is_alive(0.0)) == (False, False)
+        assert await too_many.wait(5) is False
+        gate.set()
+        assert [await flight.wait(5) for flight in flying] == [True, True]
+        no_thread_is_left()
+        assert await new_flight(lands_with(True)).wait(5) is True, "there is room again"
+
+    trio.run(main)
+    no_thread_is_left()
+
+
+def test_the_threads_of_the_service_itself_take_no_room_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flight_module, "MAX_THREADS", 1)
+    end = threading.Event()
+    threads = [threading.Thread(target=end.wait, args=(5,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+
+    async def main() -> bool | None:
+        return await new_flight(lands_with(True)).wait(5)
+
+    assert trio.run(main) is True
+    end.set()
+    for thread in threads:
+        thread.join(5)
+    no_thread_is_left()
 
 
 # Those who wait
@@ -282,6 +318,15 @@ async def test_past_its_deadline_it_is_dead() -> None:
     await flight.give_up()
 
 
+async def test_it_is_overdue_past_its_deadline_unless_it_has_landed() -> None:
+    flight = new_flight(hangs, deadline=10.0)
+    assert not flight.is_overdue(9.9)
+    assert flight.is_overdue(10.0)
+    flight.land()
+    assert not flight.is_overdue(10.0)
+    await flight.give_up()
+
+
 def test_with_its_event_loop_it_is_dead() -> None:
     loop, flight = asyncio.new_event_loop(), new_flight()
     loop.set_exception_handler(lambda *_: None)  # of a task that was pending, which is the affair of who closes a loop
@@ -292,8 +337,10 @@ def test_with_its_event_loop_it_is_dead() -> None:
 
     loop.run_until_complete(leave())
     assert flight.is_alive(0.0), "the loop may run on"
+    assert flight.is_overdue(10.0), "a loop that is blocked"
     loop.close()
     assert not flight.is_alive(0.0)
+    assert not flight.is_overdue(10.0), "it is the affair of who closed the loop"
     assert run_on_asyncio(lambda: flight.wait(0.01)) is False
 
 

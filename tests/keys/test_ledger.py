@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from jwt_asgi._core.freshness import Facts, State, Step
+from jwt_asgi._core.jwks import KeySet, SkippedKey
 from jwt_asgi._keys.events import KeyEventKind
-from jwt_asgi._keys.ledger import COUNTERS, Ledger
+from jwt_asgi._keys.ledger import COUNTERS, Ledger, news_of, skipped_of
 
 SOME = Facts(known=True)
 Kind = KeyEventKind
@@ -55,3 +56,14 @@ def test_one_kind_does_not_silence_another() -> None:
     kinds = [Kind.SERVING_STALE, Kind.EXPIRED, Kind.THROTTLED, Kind.UNKNOWN_KID]
     assert [ledger.once(kind) for kind in kinds] == kinds
     assert [ledger.once(kind) for kind in kinds] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("number", "named", "more"), [(1, 1, ""), (16, 16, ""), (17, 16, "; and 1 more"), (256, 16, "; and 240 more")]
+)
+def test_sixteen_keys_that_are_skipped_are_named_and_the_others_counted(number: int, named: int, more: str) -> None:
+    keys = KeySet([], [SkippedKey(f"key-{one}", "its use is not sig") for one in range(number)])
+    (event,) = [event for event in news_of("https://issuer.test", None, keys, recovered=False) if event.detail]
+    lines = [f"'key-{one}': its use is not sig" for one in range(number)]
+    assert (event.kind, event.detail) == (Kind.KEY_SKIPPED, "; ".join(lines[:named]) + more)
+    assert skipped_of(keys) == tuple(lines), "the status has them all"

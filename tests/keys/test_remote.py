@@ -14,10 +14,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trio
 
-from jwt_asgi import FetchResponse, KeyCaching, Reason, TokenError
+from jwt_asgi import FetchResponse, KeyCaching, KeysUnavailable, Reason, TokenError
 from jwt_asgi._core.freshness import State, state_of
-from jwt_asgi._keys import remote, snapshot
+from jwt_asgi._keys import flight, remote, snapshot
 from jwt_asgi._keys.discovery import metadata_urls
 from jwt_asgi._keys.fetch import MAX_BODY_BYTES, FetchError, NoAnswerError
 from jwt_asgi._keys.remote import RemoteKeys
@@ -205,6 +206,32 @@ async def test_after_an_idle_spell_the_first_request_waits_for_news_but_not_for_
     assert rig.keys.lookup("a", ALG), "what came late is taken in all the same"
 
 
+async def test_once_one_has_waited_in_vain_for_a_slow_fetch_the_next_ones_do_not() -> None:
+    rig = await started(caching=KeyCaching(stale_wait=0.05))
+    rig.clock.now += STALE
+    gate = rig.fetch.gate = asyncio.Event()
+    assert await rig.outcome("a") is None
+    for _ in range(3):
+        assert await at_once(rig.outcome("a")) is None
+    unknown = asyncio.create_task(rig.outcome("b"))
+    await asyncio.sleep(0.01)
+    assert not unknown.done(), "a key that is not there has to be waited for"
+    gate.set()
+    assert await unknown is UNKNOWN
+    assert rig.calls == 2
+
+
+async def test_the_fetch_after_a_slow_one_is_waited_for_again() -> None:
+    rig = await started(caching=KeyCaching(stale_wait=0.05))
+    rig.clock.now += STALE
+    gate = rig.fetch.gate = asyncio.Event()
+    assert await rig.outcome("a") is None
+    gate.set()
+    await rig.settle(2)
+    rig.fetch.reply, rig.clock.now = key_set("b"), rig.clock.now + STALE
+    assert await rig.outcome("a") is UNKNOWN, "it was withdrawn meanwhile"
+
+
 async def test_with_no_time_to_wait_a_stale_key_serves_at_once() -> None:
     rig = await started(caching=KeyCaching(stale_wait=0))
     rig.clock.now += STALE
@@ -336,6 +363,51 @@ async def test_a_fetch_that_will_not_be_cancelled_holds_a_request_no_longer_than
     let_go.set()
     await rig.settle(1)
     assert await rig.outcome("a") is None, "there was no other attempt, so what came late is the newest there is"
+
+
+async def at_once(request: Awaitable[Reason | None]) -> Reason | None:
+    """What a request gets that waits for nobody."""
+    task = asyncio.ensure_future(request)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert task.done(), "it waits"
+    return task.result()
+
+
+async def test_an_attempt_that_never_ends_counts_as_a_failure_and_the_next_one_is_made_at_once() -> None:
+    rig = make_rig(caching=KeyCaching(timeout=0.05))
+    let_go = asyncio.Event()
+    rig.fetch.first = [stubborn(let_go, DOWN) for _ in range(2)]
+    for lost in (0, 1):
+        assert await rig.outcome("a") is UNAVAILABLE
+        told = rig.keys.status()
+        assert (told.failures, told.counters["failures"], told.counters["fetches"]) == (lost, lost, lost + 1)
+        assert told.retry_in == 0
+        rig.clock.now += 1.1
+    assert told.error == "keys_unavailable: an attempt did not end within 0.05 s, nor after it"
+    assert await rig.outcome("a") is None
+    told = rig.keys.status()
+    assert (told.failures, told.error) == (0, "")
+    assert (told.counters["failures"], told.counters["fetches"]) == (2, 3)
+    let_go.set()
+    await rig.settle(3)
+    assert rig.keys.status().failures == 0, "what ends so late counts for nothing"
+
+
+async def test_while_attempts_never_end_known_keys_serve_without_a_wait_once_one_has_waited() -> None:
+    rig = await started(caching=KeyCaching(timeout=0.05))
+    let_go = asyncio.Event()
+    rig.fetch.reply, rig.clock.now = stubborn(let_go, key_set("a")), rig.clock.now + STALE
+    assert await rig.outcome("a") is None
+    for failures in (1, 2, 3):
+        rig.clock.now += 1.1
+        assert await at_once(rig.outcome("a")) is None
+        assert rig.keys.status().failures == failures
+    await rig.settle(5)
+    assert rig.calls == 5
+    let_go.set()
+    await rig.settle(5)
+    assert is_fresh(rig.keys)
 
 
 async def test_the_issuer_is_asked_politely_and_within_bounds() -> None:
@@ -530,6 +602,45 @@ async def test_a_throttled_kid_is_taken_within_thirty_seconds_of_a_flood() -> No
     assert await rig.outcome("b") is UNKNOWN
     rig.clock.now += 30
     assert await rig.outcome("b") is None
+
+
+# A kid that is there, with a signature of another key
+
+
+FORGED = KeyCaching(ttl=1e7, stale_if_error=1e7, refresh_on_bad_signature=True)
+
+
+def taken_over() -> FetchResponse:
+    """The set with another key under the old kid."""
+    return FetchResponse(200, {}, json.dumps({"keys": [{**jwk("b"), "kid": "a"}]}).encode())
+
+
+async def test_a_forgery_under_a_known_kid_is_not_remembered_against_the_key_that_takes_over_the_kid() -> None:
+    rig = await started(caching=FORGED)
+    old = await rig.keys.find("a", ALG)
+    with pytest.raises(TokenError):
+        await rig.keys.find("a", ALG, besides=old)
+    assert rig.calls == 2
+    rig.fetch.reply, rig.clock.now = taken_over(), rig.clock.now + 1
+    new = await rig.keys.find("a", ALG, besides=old)
+    assert new[0].thumbprint != old[0].thumbprint
+    assert rig.calls == 3
+
+
+async def test_a_trickle_of_forgeries_keeps_that_key_out_no_longer_than_the_limit_on_fetches_does() -> None:
+    rig = await started(caching=FORGED)
+    old = await rig.keys.find("a", ALG)
+    for _ in range(300):
+        with pytest.raises(TokenError):
+            await rig.keys.find("a", ALG, besides=old)
+        rig.clock.now += 2
+    assert rig.calls <= 1 + 2 + 600 / 30
+    rig.fetch.reply, published, found = taken_over(), rig.clock.now, old
+    while found == old:
+        rig.clock.now += 1
+        with suppress(TokenError):
+            found = await rig.keys.find("a", ALG, besides=old)
+    assert rig.clock.now - published <= 30
 
 
 # Rotation
@@ -952,6 +1063,99 @@ async def test_a_crowd_that_waits_for_unknown_kids_keeps_no_known_key_from_servi
     gate.set()
     assert await known is None
     assert set(await asyncio.gather(*callers)) == {UNKNOWN}
+
+
+@pytest.mark.usefixtures("few_places")
+async def test_of_a_crowd_with_a_known_key_those_who_find_no_place_are_served_at_once() -> None:
+    rig = await started(caching=KeyCaching(stale_wait=60))
+    rig.clock.now += STALE
+    gate = rig.fetch.gate = asyncio.Event()
+    callers = [asyncio.create_task(rig.outcome("a")) for _ in range(WAITERS + 5)]
+    await rig.settle(2)
+    assert [caller.done() for caller in callers] == [False] * WAITERS + [True] * 5
+    assert await at_once(rig.outcome("a")) is None
+    gate.set()
+    assert set(await asyncio.gather(*callers)) == {None}
+    told = rig.keys.status()
+    assert (rig.calls, told.counters["unavailable"], told.counters["served_stale"]) == (2, 0, 6)
+
+
+# On trio, where each attempt is a thread
+
+
+@pytest.fixture
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let so many attempts be under way on trio and no more; in truth it is 256."""
+    monkeypatch.setattr(flight, "MAX_THREADS", 2)
+
+
+def held(let_go: threading.Event) -> Callable[[], Awaitable[FetchResponse]]:
+    """An answer that comes once it is let go, in whichever thread."""
+
+    async def answer() -> FetchResponse:
+        while not let_go.is_set():
+            await asyncio.sleep(0.001)
+        return key_set("a")
+
+    return answer
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_beyond_so_many_threads_an_attempt_fails_as_any_other() -> None:
+    let_go = threading.Event()
+    hanging, rig = [make_rig(held(let_go)) for _ in range(2)], make_rig()
+
+    async def story() -> None:
+        for one in hanging:
+            one.keys.refresh_if_due()
+        error = await rig.refusal()
+        assert (error.reason, error.retry_after) == (UNAVAILABLE, 1.0)
+        assert error.detail == "no thread could be started for the attempt"
+        for _ in range(3):
+            assert await rig.outcome("a") is UNAVAILABLE
+        told = rig.keys.status()
+        assert (told.failures, told.retry_in, rig.calls) == (1, 0.75, 0)
+        assert (told.counters["fetches"], told.counters["failures"]) == (1, 1), "it is backed off from"
+        let_go.set()
+        assert [await one.outcome("a") for one in hanging] == [None] * 2
+        rig.clock.now += 0.75
+        threads_have_ended()
+        assert await rig.outcome("a") is None
+        assert rig.keys.status().failures == 0
+
+    trio.run(story)
+    threads_have_ended()
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_known_key_serves_on_where_no_thread_is_left_for_its_refresh() -> None:
+    let_go = threading.Event()
+    rig, hanging = make_rig(), [make_rig(held(let_go)) for _ in range(2)]
+
+    async def story() -> None:
+        assert await rig.outcome("a") is None
+        threads_have_ended()
+        for one in hanging:
+            one.keys.refresh_if_due()
+        for age in (AGEING, STALE):
+            rig.clock.now += age
+            found = rig.keys.lookup("a", ALG)
+            assert bool(found) is (age == AGEING)
+            assert await rig.outcome("a") is None
+        with pytest.raises(KeysUnavailable):
+            await rig.keys.reload()
+        assert rig.calls == 1
+        let_go.set()
+
+    trio.run(story)
+    threads_have_ended()
+
+
+def threads_have_ended() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "jwt-asgi keys":
+            thread.join(5)
+            assert not thread.is_alive()
 
 
 # Event loops, closing

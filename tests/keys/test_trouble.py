@@ -64,3 +64,14 @@ def test_without_a_failure_a_refusal_says_that_there_is_no_answer_yet() -> None:
         "the issuer has not answered yet",
         1.0,
     )
+
+
+def test_an_attempt_that_never_ended_is_a_failure_that_nobody_waits_longer_for() -> None:
+    trouble = Trouble()
+    trouble.note_lost("it did not end")
+    assert (trouble.failures, str(trouble.error)) == (1, "keys_unavailable: it did not end")
+    assert [trouble.backing_off(100.0, urgent=urgent) for urgent in (False, True)] == [0.0, 0.0]
+    refusal = trouble.refusal("https://issuer.test", State.EMPTY, 100.0)
+    assert (refusal.reason, refusal.detail, refusal.retry_after) == (Reason.KEYS_UNAVAILABLE, "it did not end", 1.0)
+    assert trouble.note(REFUSED, 100.0, 1.0) == 2.0, "it counts with those in a row"
+    assert trouble.clear() is True
