@@ -2,7 +2,6 @@
 
 demo.py             an issuer and a protected API on loopback
 explain.py          every check on one token; advice.py: what to do for each reason
-    options.py          the options that explain and doctor share
 doctor.py           a configuration against the live issuer, by the checks of checkup.py: checkup_way.py (scheme,
                     connection), checkup_metadata.py, checkup_keys.py, checkup_answers.py (headers, time);
                     findings.py: what a check returns
