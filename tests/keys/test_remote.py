@@ -345,9 +345,10 @@ def stubborn(let_go: asyncio.Event, brings: FetchResponse) -> Callable[[], Await
     """A fetch that takes no cancellation, and answers once it is let go."""
 
     async def answer() -> FetchResponse:
-        while not let_go.is_set():
-            with suppress(asyncio.CancelledError):
-                await let_go.wait()
+        until = time.monotonic() + 3  # or else a test that fails would never end
+        while not let_go.is_set() and time.monotonic() < until:
+            with suppress(asyncio.CancelledError, TimeoutError):
+                await asyncio.wait_for(let_go.wait(), 1)
         return brings
 
     return answer
