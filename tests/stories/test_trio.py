@@ -202,8 +202,10 @@ def test_a_run_that_ends_in_the_midst_of_a_fetch_leaves_the_next_one_free(issuer
     issuer.answers(silence)
 
     async def leave() -> None:
-        with trio.move_on_after(0.02):
-            await service.outcome()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(service.outcome)
+            await until(lambda: issuer.fetches == 1)
+            nursery.cancel_scope.cancel()
 
     trio.run(leave)
     issuer.answers(None)
