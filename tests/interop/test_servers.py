@@ -143,7 +143,9 @@ def test_an_upload_without_a_token_is_refused_and_the_next_request_is_served(
     client: httpx.Client, issuer: TestIssuer
 ) -> None:
     assert client.post("/", content=b"x" * 250_000).status_code == 401
-    assert client.get("/", headers=bearer(issuer.token())).status_code == 200
+    # RFC 9112 section 9.3: a server may close a connection whose request it has not read to the end
+    with httpx.Client(base_url=client.base_url, timeout=20, trust_env=False) as another:
+        assert another.get("/", headers=bearer(issuer.token())).status_code == 200
 
 
 def test_a_response_is_streamed_piece_by_piece(client: httpx.Client, issuer: TestIssuer) -> None:
