@@ -73,11 +73,14 @@ class Flight:
 
     def is_alive(self, now: float) -> bool:
         """Whether it is worth waiting for."""
-        return not self._landed.done() and now < self.deadline and not (self._loop and self._loop.is_closed())
+        return self._is_under_way() and now < self.deadline
 
     def is_overdue(self, now: float) -> bool:
         """Whether it should have landed long ago, and not for want of an event loop."""
-        return not self._landed.done() and now >= self.deadline and not (self._loop and self._loop.is_closed())
+        return self._is_under_way() and now >= self.deadline
+
+    def _is_under_way(self) -> bool:
+        return not self._landed.done() and not (self._loop and self._loop.is_closed())
 
     async def wait(self, seconds: float) -> bool | None:
         """Wait until it lands, but not for ever: False when it takes too long."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, Protocol
 
@@ -10,10 +11,10 @@ from jwt_asgi._keys.discovery import discover_jwks_uri
 from jwt_asgi._keys.fetch import MAX_BODY_BYTES, NoAnswerError
 from jwt_asgi.types import Clock, Fetch, FetchResponse
 
-__all__ = ["KeySetAnswer", "Source"]
+__all__ = ["ACCEPT", "KeySetAnswer", "Source"]
 
 METADATA_SECONDS: Final = 86_400.0
-_ACCEPT = {"accept": "application/jwk-set+json, application/json"}
+ACCEPT = {"accept": "application/jwk-set+json, application/json"}
 
 
 class Known(Protocol):
@@ -43,10 +44,10 @@ class Source:
         "_clock",
         "_fetch",
         "_fixed_uri",
-        "_found",
+        "_found_until",
+        "_found_uri",
         "_issuer",
         "_jitter",
-        "_last_uri",
         "_timeout",
     )
 
@@ -69,17 +70,17 @@ class Source:
         self._allow_http = allow_http
         self._clock = clock
         self._jitter = jitter
-        self._found: tuple[str, float] | None = None
-        self._last_uri: str | None = None
+        self._found_uri: str | None = None
+        self._found_until = 0.0
 
     @property
     def uri(self) -> str | None:
         """The key set's URL, or None while it is not known."""
-        return self._fixed_uri or self._last_uri
+        return self._fixed_uri or self._found_uri
 
     def forget(self) -> None:
         """Read the metadata again before the next attempt."""
-        self._found = None
+        self._found_until = -math.inf
 
     async def get(self, known: Known | None, *, past_caches: bool) -> KeySetAnswer:
         """Ask for the set.
@@ -92,26 +93,26 @@ class Source:
         """
         uri = await self._locate()
         conditions = {} if known is None else known.validators(uri)
-        headers = {**_ACCEPT, **({"cache-control": "no-cache"} if past_caches else {}), **conditions}
+        headers = {**ACCEPT, **({"cache-control": "no-cache"} if past_caches else {}), **conditions}
         response = await self._get(uri, headers=headers, timeout=self._timeout, limit=MAX_BODY_BYTES)
         return KeySetAnswer(uri, response, conditional=bool(conditions))
 
     async def _locate(self) -> str:
         if self._fixed_uri is not None:
             return self._fixed_uri
-        if self._found is not None and self._clock() < self._found[1]:
-            return self._found[0]
+        if self._found_uri is not None and self._clock() < self._found_until:
+            return self._found_uri
         discovery = discover_jwks_uri(self._issuer, self._get, timeout=self._timeout, allow_http=self._allow_http)
-        if self._last_uri is None:
-            self._last_uri = await discovery
+        if self._found_uri is None:
+            self._found_uri = await discovery
         else:
             try:
                 async with asyncio.timeout(self._timeout / 2):
-                    self._last_uri = await discovery
+                    self._found_uri = await discovery
             except Exception:  # noqa: BLE001 - whatever is wrong there, it must not take away where the keys were
-                return self._last_uri
-        self._found = (self._last_uri, self._clock() + METADATA_SECONDS)
-        return self._last_uri
+                return self._found_uri
+        self._found_until = self._clock() + METADATA_SECONDS
+        return self._found_uri
 
     async def _get(self, url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
         try:

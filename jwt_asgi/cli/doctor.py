@@ -15,6 +15,7 @@ from dataclasses import replace
 from jwt_asgi._core.freshness import KeyCaching
 from jwt_asgi._keys.discovery import discover_jwks_uri
 from jwt_asgi._keys.fetch import MAX_BODY_BYTES, FetchError, HttpxFetch, NoAnswerError
+from jwt_asgi._keys.source import ACCEPT
 from jwt_asgi.cli.checkup import examine, refused_options
 from jwt_asgi.cli.checkup_keys import read_keys
 from jwt_asgi.cli.checkup_metadata import likely_uri
@@ -29,7 +30,6 @@ __all__ = ["run_doctor"]
 
 _GOOD, _FAULTY, _USAGE_ERROR, _UNREACHABLE = 0, 1, 2, 3
 _OK = 200
-_ACCEPT = {"accept": "application/jwk-set+json, application/json"}
 _PAUSE_SECONDS = 0.1
 _COLOURS = {Status.OK: 32, Status.WARNING: 33, Status.FAULT: 31, Status.NOT_CHECKED: 2}
 
@@ -96,7 +96,7 @@ async def _look(case: Case, fetch: Fetch) -> Case:
     if uri is None:
         return case
     with suppress(FetchError):
-        await recorder(uri, headers=_ACCEPT, timeout=timeout, limit=MAX_BODY_BYTES)
+        await recorder(uri, headers=ACCEPT, timeout=timeout, limit=MAX_BODY_BYTES)
     exchange = recorder.exchanges[-1]
     good = exchange.response is not None and exchange.response.status == _OK
     published = read_keys(exchange.response.body) if exchange.response is not None and good else None

@@ -41,12 +41,6 @@ class Server(RawServer):
         super().__init__()
         self.unasked: bytes | None = None
         """What is written, before the connection is closed, in place of reading a request."""
-        self.host = "127.0.0.1"
-
-    async def start(self) -> None:
-        """Listen."""
-        self._server = await asyncio.start_server(self._serve, self.host, self._port, ssl=self._tls, limit=2**20)
-        self._port = self._server.sockets[0].getsockname()[1]
 
     async def become(self, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         """Listen at the same port, as said."""

@@ -39,6 +39,7 @@ class RawServer:
         self.script: dict[str, Script] = {}
         self.otherwise: Script = answer(404)
         self.requests: list[Request] = []
+        self.host = "127.0.0.1"
         self._tls = tls
         self._port = 0
         self._server: asyncio.Server | None = None
@@ -55,7 +56,7 @@ class RawServer:
     async def start(self) -> None:
         """Listen."""
         self._server = await asyncio.start_server(
-            self._serve, "127.0.0.1", self._port, ssl=self._tls, limit=2**20, backlog=512
+            self._serve, self.host, self._port, ssl=self._tls, limit=2**20, backlog=512
         )
         self._port = self._server.sockets[0].getsockname()[1]
 
