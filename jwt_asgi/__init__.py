@@ -3,6 +3,8 @@
 The way of a request, and the file that is each step:
 
     middleware.py          1  the door: scope -> token -> Verifier -> scope["jwt"], or an answer
+    gate.py                   the part of it that the faces of frameworks share: a token, or a refusal and its answer
+    identity.py               what the application finds on the scope
     verifier.py            2  token text -> AccessToken, in a handful of lines that name the steps
     issuers.py                TrustedIssuer: what its tokens must be, and where its keys come from
     tenants.py                families of issuers, by a template or a resolver; always with an allow-list
@@ -16,6 +18,10 @@ The way of a request, and the file that is each step:
         claims.py             Verified x Policy x now -> Verified, or every claim that failed
         access_token.py       Verified x Profile -> AccessToken
         access.py             AccessToken x Requirement -> granted, or what is missing
+        rules.py              requirements about scopes, roles, permissions, and who a token is for
+        claim_rules.py        requirements about single claims, step-up, and external policies
+        paths.py              method and path -> exempt, or the rules that cover it
+        resource.py           what the API says of itself (RFC 9728)
         challenge.py          error -> status, WWW-Authenticate, body
     _keys/                 4  the only code that waits on an issuer
         remote.py             runs freshness.py with a clock, one flight at a time
@@ -34,6 +40,7 @@ The way of a request, and the file that is each step:
 Beside the way:
 
     types.py errors.py     the vocabulary: ASGI's words and protocols; every error, reason, status
+    access.py              access rules as values, and how they are checked
     profiles.py            named loosenings per identity provider
     instrumentation.py     Decision + Hook, KeyEvent + KeyHook; the logging adapters
     health.py              live and ready, for probes
@@ -41,26 +48,26 @@ Beside the way:
     cli/ __main__.py       the command line: demo, explain, doctor; nothing imports it
 """
 
-from jwt_asgi._core.access import Requirement, Role, Scope, check_access
 from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.freshness import KeyCaching
 from jwt_asgi._keys.fetch import HttpxFetch
 from jwt_asgi._keys.static import SharedSecret, StaticKeys
 from jwt_asgi._version import __version__
+from jwt_asgi.access import Claim, Requirement, Role, Scope, check_access
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason, TokenError
 from jwt_asgi.instrumentation import Decision, Hook, LoggingHook
 from jwt_asgi.issuers import TrustedIssuer
 from jwt_asgi.middleware import JWTMiddleware
 from jwt_asgi.profiles import Profile
-from jwt_asgi.types import FetchResponse, Skip
+from jwt_asgi.types import Skip
 from jwt_asgi.verifier import Verifier
 
 __all__ = [
     "AccessError",
     "AccessToken",
+    "Claim",
     "ConfigurationError",
     "Decision",
-    "FetchResponse",
     "Hook",
     "HttpxFetch",
     "JWTASGIError",

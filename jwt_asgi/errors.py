@@ -2,7 +2,8 @@
 
 JWTASGIError
 ├── TokenError            the client: sent no token, or one that is not good here   401 (400 when malformed)
-├── AccessError           the client's owner: a good token that is not allowed this 403
+├── AccessError           the client's owner: a good token that is not allowed this 403 (401 for a step-up,
+│                         503 where what decides could not be asked)
 ├── KeysUnavailable       the operator: the issuer's keys cannot be had just now    503
 └── ConfigurationError    the developer: an option is wrong                         at start, never in a request
 
@@ -86,6 +87,17 @@ class Reason(Enum):
     # What it allows (RFC 6750 section 3.1, RFC 9110 section 15.5.4)
     SCOPE_MISSING = "scope_missing", 403, _SCOPE, "the token lacks a scope that this needs"
     ROLE_MISSING = "role_missing", 403, None, "the token lacks a role that this needs"
+    PERMISSION_MISSING = "permission_missing", 403, None, "the token lacks a permission that this needs"
+    ACCESS_DENIED = "access_denied", 403, None, "the access rule does not let this token in"
+    ROUTE_NOT_COVERED = "route_not_covered", 403, None, "no route rule covers this method and path"
+    # RFC 9470 section 3
+    AUTHENTICATION_INSUFFICIENT = (
+        "authentication_insufficient",
+        401,
+        "insufficient_user_authentication",
+        "the user's authentication is too weak, or too long ago, for this",
+    )
+    ACCESS_UNDECIDED = "access_undecided", 503, None, "what decides on access could not be asked"
 
     # The issuer's keys
     KEYS_UNAVAILABLE = "keys_unavailable", 503, None, "the issuer's keys could not be fetched"
@@ -166,17 +178,33 @@ class TokenError(JWTASGIError):
 class AccessError(JWTASGIError):
     """The token is good and does not allow this: 403.
 
-    `scopes` and `roles` name all that the refused rule asks for (RFC 6750 section 3.1: "the scope necessary to access
-    the protected resource"), sorted.
+    Two reasons have another status: `authentication_insufficient` (401, RFC 9470: the user must authenticate anew) and
+    `access_undecided` (503: an external policy could not be asked).
+
+    Attributes:
+        scopes: What a token needs here (RFC 6750 section 3.1: "the scope necessary to access the protected resource"),
+            sorted. Where the rule leaves a choice, those of the first way that scopes alone would open.
+        roles: The roles on that way, sorted.
+        missing: The parts of the rule that are not met, as text of the configuration.
+        acr_values: For a step-up, the authentication context classes that suffice.
+        max_age: For a step-up, the most seconds since the user authenticated, or None.
     """
 
     def __init__(
-        self, reason: Reason, detail: str = "", *, scopes: tuple[str, ...] = (), roles: tuple[str, ...] = ()
+        self,
+        reason: Reason,
+        detail: str = "",
+        *,
+        scopes: tuple[str, ...] = (),
+        roles: tuple[str, ...] = (),
+        missing: tuple[str, ...] = (),
+        acr_values: tuple[str, ...] = (),
+        max_age: int | None = None,
     ) -> None:
         """Keep what was needed beside the reason."""
         super().__init__(reason, detail)
-        self.scopes = scopes
-        self.roles = roles
+        self.scopes, self.roles, self.missing = scopes, roles, missing
+        self.acr_values, self.max_age = acr_values, max_age
 
 
 class KeysUnavailable(JWTASGIError):  # noqa: N818 - the public name says what is the case

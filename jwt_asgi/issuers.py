@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol, TypedDict
 
+from jwt_asgi._core.access_token import AccessToken, Grants
 from jwt_asgi._core.freshness import KeyCaching
 from jwt_asgi._core.jwks import VerifyKey
 from jwt_asgi._core.policy import Policy, flag, make_policy
@@ -18,7 +19,11 @@ from jwt_asgi.instrumentation import KeyHook, log_key_event, tell
 from jwt_asgi.profiles import Profile
 from jwt_asgi.types import Clock, Fetch, Skip
 
-__all__ = ["CommonOptions", "IssuerOptions", "KeySource", "Trust", "TrustedIssuer"]
+__all__ = ["CommonOptions", "GrantsOf", "IssuerOptions", "KeySource", "Trust", "TrustedIssuer"]
+
+
+GrantsOf = Callable[[AccessToken], Grants | Awaitable[Grants]]
+"""Says what a verified token allows, at once or awaited."""
 
 
 class KeySource(Protocol):
@@ -87,6 +92,7 @@ class CommonOptions(TypedDict, total=False):
     fetch: Fetch | None
     allow_http: bool
     required: bool
+    grants: GrantsOf | None
     key_hooks: Sequence[KeyHook] | None
     key_clock: Clock | None
 
@@ -116,6 +122,9 @@ class TrustedIssuer:
         fetch: Another HTTP client, or `HttpxFetch(...)` with certificates or a proxy of its own.
         allow_http: Fetch over plain http beyond this machine's loopback too: where nobody can change what is on the
             way.
+        grants: What a verified token allows, in the application's own terms: a function of the `AccessToken`, or an
+            async one, that returns `Grants`. Its scopes, roles and permissions take the place of the token's. Where it
+            fails, the answer is 503.
         required: Whether readiness, and a start with `startup="require"`, wait for this issuer's keys.
         key_hooks: Told what happens to the keys; by default it is logged.
         key_clock: A clock for the age of the keys, in seconds from any start, for tests. It must not go back.
@@ -142,6 +151,7 @@ class TrustedIssuer:
         fetch: Fetch | None = None,
         allow_http: bool = False,
         required: bool = True,
+        grants: GrantsOf | None = None,
         key_hooks: Sequence[KeyHook] | None = None,
         key_clock: Clock | None = None,
     ) -> None:
@@ -155,6 +165,7 @@ class TrustedIssuer:
             leeway=leeway,
             max_age=max_age,
             max_lifetime=max_lifetime,
+            grants=grants,
         )
         self.required = flag("required", required)
         flag("allow_http", allow_http)

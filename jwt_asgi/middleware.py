@@ -2,52 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from typing import Any, Self, Unpack
+from typing import Unpack
 
-from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
-
+from jwt_asgi._core.access import Context, Requirement
 from jwt_asgi._core.access_token import AccessToken
-from jwt_asgi._core.bearer import NoToken, bearer_token
-from jwt_asgi._core.challenge import Answer, answer_to, check_realm
-from jwt_asgi._core.policy import flag
-from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, TokenError
-from jwt_asgi.instrumentation import Decision, Hook, LoggingHook, Outcome, tell
-from jwt_asgi.issuers import IssuerOptions, TrustedIssuer
+from jwt_asgi._core.challenge import Answer
+from jwt_asgi._core.paths import Exemption, RouteRule, RouteRules, is_preflight, method_of, needed_scopes, route_path
+from jwt_asgi._core.resource import resource_answer
+from jwt_asgi.access import authorize
+from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason
+from jwt_asgi.gate import Gate, GateOptions, list_of
+from jwt_asgi.identity import set_identity
+from jwt_asgi.instrumentation import Outcome
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
-from jwt_asgi.verifier import StartUp, Verifier, check_start_up
+from jwt_asgi.verifier import StartUp, check_start_up
 
-__all__ = ["JWTMiddleware", "TokenUser"]
+__all__ = ["JWTMiddleware"]
 
 _POLICY_VIOLATION = 1008
 """RFC 6455 section 7.4.1. Before the handshake is accepted, servers answer a close with 403."""
-
-
-class TokenUser(BaseUser):
-    """Starlette's `request.user` for a verified token, which is `token`."""
-
-    __slots__ = ("token",)
-
-    def __init__(self, token: AccessToken) -> None:
-        """Keep the token."""
-        self.token = token
-
-    @property
-    def is_authenticated(self) -> bool:
-        """Always true."""
-        return True
-
-    @property
-    def display_name(self) -> str:
-        """The subject, or else the client."""
-        return self.token.subject or self.token.client_id or ""
-
-    @property
-    def identity(self) -> str:
-        """The subject, or else the client."""
-        return self.display_name
 
 
 class JWTMiddleware:
@@ -63,11 +38,15 @@ class JWTMiddleware:
 
     Args:
         app: The application.
+        rules: What each route needs: `{"GET /todos/{id}": Scope("todos:read"), "/admin/*": Role("admin")}`. A request
+            must meet every rule that covers it, and is refused where none does.
         verifier: In place of the issuer's options.
         exempt: Paths that need no token: "/healthz" is that path alone, "/docs/*" whole segments below it. "GET /x"
             narrows it to a method. Paths are those that a router sees, below `root_path`.
         anonymous: Let requests without a token through, with `scope["jwt"]` None. A bad token is refused all the same.
         realm: For the challenge.
+        resource: What the API says of itself (RFC 9728), or its URL alone: the metadata are served, and challenges name
+            where.
         hooks: Told of every decision; by default refusals are logged.
         startup: When the issuers' keys are first fetched: `lazy`, for the first token, so that an issuer that is down
             never stops a start; `warm`, at the start, for 5 seconds at most, going on without them; `require`,
@@ -81,22 +60,23 @@ class JWTMiddleware:
         self,
         app: ASGIApp,
         *,
-        verifier: Verifier | None = None,
+        rules: Mapping[str, Requirement] | None = None,
         exempt: Sequence[str] = (),
-        anonymous: bool = False,
-        realm: str | None = None,
-        hooks: Sequence[Hook] | None = None,
         startup: StartUp = "lazy",
-        **issuer: Unpack[IssuerOptions],
+        **gate: Unpack[GateOptions],
     ) -> None:
         """Check the options; nothing is fetched."""
         self._app = app
-        self.verifier = _verifier(verifier, issuer)
-        self._exempt = tuple(_Exemption.parse(pattern) for pattern in _list_of("exempt", exempt, str))
-        self._anonymous = flag("anonymous", anonymous)
-        self._realm = check_realm(realm)
+        self._gate = Gate(**gate)
+        self.verifier = self._gate.verifier
+        paths = list_of("exempt", exempt, str, 'paths, as ["/healthz", "/docs/*"]')
+        self._exempt = tuple(map(Exemption.parse, paths))
+        if rules is not None and gate.get("anonymous"):
+            raise ConfigurationError(
+                "rules", "every rule needs a token: list public paths in exempt, without anonymous"
+            )
+        self._rules = None if rules is None else RouteRules(rules)
         self._startup: StartUp = check_start_up(startup)
-        self._hooks = (LoggingHook(),) if hooks is None else tuple(_list_of("hooks", hooks, Callable))
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Let the connection in, or answer it."""
@@ -130,19 +110,28 @@ class JWTMiddleware:
         return await self._app(scope, replay, send)
 
     async def _enter(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        resource = self._gate.resource
+        if (
+            resource is not None
+            and scope["type"] == "http"
+            and resource.metadata_path in {scope["path"], route_path(scope)}
+        ):
+            return await self._tell_of_resource(scope, send)
         began = perf_counter()
         token: AccessToken | None = None
         outcome = Outcome.EXEMPT
         if not self._is_exempt(scope):
+            rules = () if self._rules is None else self._rules.covering(scope)
             try:
-                token = await self._token_of(scope)
+                token = await self._gate.token_of(scope)
+                if self._rules is not None:
+                    await _meet(rules, token, scope)
             except JWTASGIError as error:
-                await self._refuse(error, None, began, scope, receive, send)
-                return
+                return await self._refuse(error, token, began, scope, receive, send, rules)
             outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
-        _set_identity(scope, token)
-        decision = Decision(outcome=outcome, token=token, kind=scope["type"], seconds=perf_counter() - began)
-        door = _Passage(receive, send, lambda: tell(self._hooks, decision))
+        set_identity(scope, token)
+        seconds = perf_counter() - began
+        door = _Passage(receive, send, lambda: self._gate.grant(outcome, scope, token=token, seconds=seconds))
         try:
             await self._app(scope, door.receive if scope["type"] == "websocket" else receive, door.send)
         except AccessError as error:
@@ -154,19 +143,10 @@ class JWTMiddleware:
             raise
         else:
             door.use()
-
-    async def _token_of(self, scope: ASGIScope) -> AccessToken | None:
-        found = bearer_token(scope["headers"], scope.get("query_string", b""))
-        if not isinstance(found, NoToken):
-            return await self.verifier.verify(found)
-        if self._anonymous:
-            return None
-        raise TokenError(found.value)
+        return None
 
     def _is_exempt(self, scope: ASGIScope) -> bool:
-        if scope["type"] == "http" and scope["method"] == "OPTIONS" and _is_preflight(scope):
-            return True
-        return bool(self._exempt) and any(exemption.covers(scope) for exemption in self._exempt)
+        return is_preflight(scope) or (bool(self._exempt) and any(path.covers(scope) for path in self._exempt))
 
     async def _refuse(
         self,
@@ -176,17 +156,32 @@ class JWTMiddleware:
         scope: ASGIScope,
         receive: Receive,
         send: Send,
+        rules: Sequence[RouteRule] = (),
     ) -> None:
-        kind = scope["type"]
-        tell(self._hooks, Decision.of_error(error, token=token, kind=kind, seconds=perf_counter() - began))
-        answer = answer_to(error, self._realm)
-        if kind == "http":
+        answer = self._gate.refuse(error, scope, token=token, began=began, needs=needed_scopes(rules))
+        if scope["type"] == "http":
             await _send_answer(answer, send, "http.response", body=scope["method"] != "HEAD")
         elif (await receive())["type"] == "websocket.connect":
             if "websocket.http.response" in scope.get("extensions", {}):
                 await _send_answer(answer, send, "websocket.http.response", body=True)
             else:
                 await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
+
+    async def _tell_of_resource(self, scope: ASGIScope, send: Send) -> None:
+        """Serve the metadata of RFC 9728 to anyone, browsers of other origins too."""
+        scopes = () if self._rules is None else self._rules.scopes()
+        answer = resource_answer(self._gate.metadata(scopes), scope["method"])
+        await _send_answer(answer, send, "http.response", body=scope["method"] != "HEAD")
+
+
+async def _meet(rules: Sequence[RouteRule], token: AccessToken | None, scope: ASGIScope) -> None:
+    """Hold a token against every rule that covers the request."""
+    path, method = route_path(scope), method_of(scope)
+    if not rules:
+        raise AccessError(Reason.ROUTE_NOT_COVERED, f'add a rule for {method}, or "/*" with AnyToken() for the rest')
+    for rule in rules:
+        context = Context(method=method, path=path, path_params=rule.path_params)
+        await authorize(token, rule.requirement, context=context)
 
 
 class _Passage:
@@ -221,84 +216,6 @@ class _Passage:
         return self._connect or await self._receive()
 
 
-@dataclass(frozen=True, slots=True)
-class _Exemption:
-    """A path that needs no token; with `below`, everything under it, segment by segment."""
-
-    method: str | None
-    path: str
-    below: bool
-
-    @classmethod
-    def parse(cls, pattern: str) -> Self:
-        method, separator, path = pattern.rpartition(" ")
-        below = path.endswith("/*")
-        plain = path[:-1] if below else path
-        if not plain.startswith("/") or "*" in plain or (separator and not (method.isalpha() and method.isupper())):
-            detail = f'expected "/path", "/path/*" or "GET /path"; got {pattern!r}'
-            raise ConfigurationError("exempt", detail)
-        return cls(method if separator else None, plain, below)
-
-    def covers(self, scope: ASGIScope) -> bool:
-        if self.method is not None and scope.get("method") != self.method:
-            return False
-        path = _route_path(scope)
-        if not self.below:
-            return path == self.path
-        return path.startswith(self.path) and _is_plain(path[len(self.path) :], scope.get("raw_path"))
-
-
-def _is_plain(rest: str, raw_path: bytes | None) -> bool:
-    """Whether what lies below a prefix cannot lead out of it in the eyes of another router or file system."""
-    if raw_path is not None and any(code in raw_path.lower() for code in (b"%2f", b"%5c", b"%2e", b"%25")):
-        return False
-    if not rest.isprintable() or any(character in rest for character in "\\;%"):
-        return False
-    return not any(segment in {"", ".", ".."} for segment in rest.split("/"))
-
-
-def _route_path(scope: ASGIScope) -> str:
-    """The path that a router matches: below `root_path`, as Starlette counts it."""
-    path: str = scope["path"]
-    root: str = scope.get("root_path", "")
-    if root and path.startswith(root) and path[len(root) :][:1] in {"", "/"}:
-        return path[len(root) :]
-    return path
-
-
-def _is_preflight(scope: ASGIScope) -> bool:
-    """A CORS preflight, which browsers send without credentials (Fetch section 3.2.2)."""
-    names = {name for name, _ in scope["headers"]}
-    return b"origin" in names and b"access-control-request-method" in names
-
-
-def _set_identity(scope: ASGIScope, token: AccessToken | None) -> None:
-    """Overwrite whatever was there, so that nothing outside can pass itself off as a verified token."""
-    scope["jwt"] = token
-    scope["auth"] = AuthCredentials(["authenticated", *sorted(token.scopes)] if token is not None else None)
-    scope["user"] = UnauthenticatedUser() if token is None else TokenUser(token)
-
-
 async def _send_answer(answer: Answer, send: Send, prefix: str, *, body: bool) -> None:
     await send({"type": f"{prefix}.start", "status": answer.status, "headers": list(answer.headers)})
     await send({"type": f"{prefix}.body", "body": answer.body if body else b""})
-
-
-def _verifier(verifier: Verifier | None, issuer: IssuerOptions) -> Verifier:
-    if verifier is None:
-        missing = [name for name in ("issuer", "audience", "algorithms") if issuer.get(name) is None]
-        if missing:
-            raise ConfigurationError(", ".join(missing), "required; there is no default that would be safe")
-        return Verifier(TrustedIssuer(**issuer))
-    if not isinstance(verifier, Verifier):
-        raise ConfigurationError("verifier", f"expected Verifier(TrustedIssuer(...)); got {type(verifier).__name__}")
-    if issuer:
-        raise ConfigurationError("verifier", f"expected no {', '.join(issuer)} beside it: they belong to its issuers")
-    return verifier
-
-
-def _list_of(option: str, values: Sequence[Any], kind: Any) -> Sequence[Any]:  # noqa: ANN401 - a type or Callable
-    if isinstance(values, str) or not isinstance(values, Sequence) or not all(isinstance(v, kind) for v in values):
-        expected = 'paths, as ["/healthz", "/docs/*"]' if option == "exempt" else "hooks"
-        raise ConfigurationError(option, f"expected a list of {expected}; got {values!r}")
-    return values

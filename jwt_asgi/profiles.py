@@ -40,6 +40,7 @@ class Profile:
         roles: Where roles are: all paths count. Arrays of strings; anything else gives no role.
         role_objects: Whether an object at one of these paths gives its keys as roles; keys whose value is empty, false
             or null are left out.
+        permissions: Where permissions are: all paths count. Arrays of strings; anything else gives none.
         client: Where the client identifier is: the first path that is there counts. It must hold a string.
         key_issuer: Whether a published key that has an `issuer` member is good for that issuer's tokens alone.
     """
@@ -54,6 +55,7 @@ class Profile:
     scopes: tuple[ClaimPath, ...] = (("scope",),)
     roles: tuple[ClaimPath, ...] = (("roles",),)
     role_objects: bool = False
+    permissions: tuple[ClaimPath, ...] = (("permissions",),)
     client: tuple[ClaimPath, ...] = (("client_id",),)
     key_issuer: bool = False
 
@@ -85,7 +87,7 @@ class Profile:
     The keys of this version say whose they are, and count for no one else: see `key_issuer`.
     """
     AUTH0: ClassVar[Profile]
-    """Auth0: roles are `permissions`.
+    """Auth0: roles are `permissions`, and so are permissions.
 
     `client_id` (in its RFC 9068 dialect) or `azp` must be there, which ID tokens lack, and nothing that only they have.
     """
@@ -127,6 +129,7 @@ class Profile:
         audience: Sequence[Sequence[str]] | None = None,
         scopes: Sequence[Sequence[str]] | None = None,
         roles: Sequence[Sequence[str]] | None = None,
+        permissions: Sequence[Sequence[str]] | None = None,
         client: Sequence[Sequence[str]] | None = None,
     ) -> Profile:
         """Return this profile with other claim paths, each a list of keys.
@@ -134,7 +137,13 @@ class Profile:
         Raises:
             ConfigurationError: a path is not a list of keys, as `("realm_access", "roles")`.
         """
-        given = {"audience": audience, "scopes": scopes, "roles": roles, "client": client}
+        given = {
+            "audience": audience,
+            "scopes": scopes,
+            "roles": roles,
+            "permissions": permissions,
+            "client": client,
+        }
         changes: dict[str, Any] = {key: _paths(key, value) for key, value in given.items() if value is not None}
         return replace(self, **changes)
 
@@ -170,7 +179,7 @@ _FITS: Mapping[str, Callable[[object], bool]] = {
     "required_one_of": _is_path,
     "kinds": _is_kind,
     "forbidden": _is_name,
-    **dict.fromkeys(("audience", "scopes", "roles", "client"), _is_path),
+    **dict.fromkeys(("audience", "scopes", "roles", "permissions", "client"), _is_path),
 }
 _SHAPES: Mapping[str, str] = {
     "types": 'a frozenset of texts or None, as frozenset({None, "at+jwt"})',
@@ -179,7 +188,7 @@ _SHAPES: Mapping[str, str] = {
     "kinds": 'a tuple of a claim and a frozenset of values each, as (("ver", frozenset({"2.0"})),)',
     "forbidden": 'a tuple of claims, as ("nonce",)',
     **dict.fromkeys(
-        ("audience", "scopes", "roles", "client"),
+        ("audience", "scopes", "roles", "permissions", "client"),
         'a tuple of paths, each a tuple of keys, as (("realm_access", "roles"),)',
     ),
 }
@@ -258,6 +267,7 @@ Profile.GOOGLE = Profile(
     required=("sub",),
     scopes=(),
     roles=(),
+    permissions=(),
     client=(("azp",),),
 )
 Profile.ZITADEL = Profile(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Literal, Self, get_args
 
-from jwt_asgi._core.access_token import AccessToken
+from jwt_asgi._core.access_token import AccessToken, Grants
 from jwt_asgi._core.claims import check_before_fetch, check_claims
 from jwt_asgi._core.jwks import VerifyKey
 from jwt_asgi._core.policy import check_header
 from jwt_asgi._core.signature import Verified, own_keys, verify_signature
 from jwt_asgi._core.token import Untrusted, parse_token
 from jwt_asgi._keys.events import KeyStatus
-from jwt_asgi.errors import ConfigurationError, KeysUnavailable, Reason, TokenError
-from jwt_asgi.issuers import KeySource, Trust, TrustedIssuer
+from jwt_asgi.errors import AccessError, ConfigurationError, KeysUnavailable, Reason, TokenError
+from jwt_asgi.issuers import GrantsOf, KeySource, Trust, TrustedIssuer
 from jwt_asgi.tenants import IssuerFamily
 from jwt_asgi.types import Clock
 
@@ -26,6 +28,8 @@ StartUp = Literal["lazy", "warm", "require"]
 cannot be had; `require`, at the start, which fails without them."""
 
 START_SECONDS = 5.0
+
+logger = logging.getLogger("jwt_asgi")
 
 
 class Verifier:
@@ -64,6 +68,7 @@ class Verifier:
         Raises:
             TokenError: the token is not good here.
             KeysUnavailable: it cannot be judged just now, as its issuer's keys cannot be had.
+            AccessError: `access_undecided`, where the issuer's `grants` failed.
         """
         untrusted = parse_token(token)
         issuer = self._issuer_of(untrusted)
@@ -76,7 +81,13 @@ class Verifier:
             verified = verify_signature(untrusted, own_keys(keys, untrusted, issuer.policy))
         except TokenError as error:
             verified = await self._verify_again(untrusted, issuer, keys, error)
-        return AccessToken(check_claims(verified, issuer.policy, self._clock()), issuer.policy.profile)
+        good = AccessToken(check_claims(verified, issuer.policy, self._clock()), issuer.policy.profile)
+        return good if issuer.policy.grants is None else await _granted(good, issuer.policy.grants)
+
+    @property
+    def issuers(self) -> Mapping[str, TrustedIssuer]:
+        """The trusted issuers by their identifiers, without families."""
+        return MappingProxyType(self._issuers)
 
     async def start(self, mode: StartUp = "warm") -> None:
         """Fetch the keys of the required issuers, all at once and for at most 5 seconds; `lazy`: do nothing.
@@ -182,6 +193,20 @@ class Verifier:
             yield issuer.keys, issuer.required
         for family in self._families:
             yield from family.sources()
+
+
+async def _granted(token: AccessToken, grants_of: GrantsOf) -> AccessToken:
+    """Let the application say what the token allows; it sees the token, and cannot change what was signed."""
+    try:
+        grants = grants_of(token)
+        granted = grants if isinstance(grants, Grants) else await grants
+        if not isinstance(granted, Grants):
+            raise TypeError(f"expected Grants; got {type(granted).__name__}")
+    except Exception as error:
+        logger.exception("the function given as grants= failed")
+        detail = f"the function given as grants= failed: {type(error).__name__}"
+        raise AccessError(Reason.ACCESS_UNDECIDED, detail) from None
+    return token.granted(granted)
 
 
 def check_start_up(mode: StartUp) -> StartUp:

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from jwt_asgi import Decision, FetchResponse, JWTMiddleware, Reason, Verifier
+from jwt_asgi import Decision, JWTMiddleware, Reason, Verifier
 from jwt_asgi.testing import TestIssuer
-from jwt_asgi.types import ASGIScope, Receive, Send
+from jwt_asgi.types import ASGIScope, FetchResponse, Receive, Send
 from tests.asgi import Answer, http
 
 LOGIN = "https://login.test"

@@ -26,11 +26,20 @@ LAYERS = {
     "issuers": 5,
     "tenants": 6,
     "verifier": 7,
-    "middleware": 8,
+    "access": 4,
+    "identity": 4,
+    "gate": 8,
+    "middleware": 9,
     "health": 8,
-    "testing": 9,
-    "cli": 10,
-    "__main__": 11,
+    "fastapi": 10,
+    "starlette": 10,
+    "litestar": 10,
+    "quart": 10,
+    "django": 10,
+    "mcp": 10,
+    "testing": 12,
+    "cli": 13,
+    "__main__": 14,
 }
 # What a layer may not import although it is lower.
 FORBIDDEN = {
@@ -41,7 +50,7 @@ BOUNDARIES = {
     "joserfc": {"_core/signature.py", "_core/jwks.py", "testing.py"},
     "httpx": {"_keys/fetch.py"},
     "cachetools": {"_keys/remote.py", "tenants.py"},
-    "starlette": {"middleware.py"},
+    "starlette": {"identity.py", "starlette.py", "fastapi.py"},
     "uvicorn": {"cli/demo.py"},
 }
 IMPURE = {"asyncio", "time", "os", "socket", "logging", "threading", "random", "datetime", "secrets", "pathlib"}

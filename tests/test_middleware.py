@@ -25,7 +25,7 @@ from jwt_asgi import (
     Verifier,
     check_access,
 )
-from jwt_asgi.middleware import TokenUser
+from jwt_asgi.identity import TokenUser
 from jwt_asgi.testing import TestIssuer
 from jwt_asgi.types import ASGIApp, ASGIScope, FetchResponse, Message, Receive, Send
 from tests.asgi import Headers, http, websocket

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -10,7 +11,34 @@ from jwt_asgi._core.claims import claim_at, named_audience
 from jwt_asgi._core.signature import Verified
 from jwt_asgi.profiles import ClaimPath, Profile
 
-__all__ = ["AccessToken"]
+__all__ = ["AccessToken", "Grants"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grants:
+    """What a token allows, in the application's own terms: each in place of what the token says; None leaves it.
+
+    There is no way to put a claim in place of another: what the issuer has signed stays as it is.
+
+    Raises:
+        TypeError: not a collection of texts.
+    """
+
+    scopes: Collection[str] | None = None
+    roles: Collection[str] | None = None
+    permissions: Collection[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Make each a frozenset; a string would count letter by letter."""
+        for name, values in self.given().items():
+            if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+                raise TypeError(f"Grants: expected a collection of texts as {name}; got {type(values).__name__}")
+            object.__setattr__(self, name, frozenset(values))
+
+    def given(self) -> dict[str, Collection[str]]:
+        """Return what is granted, without what is left as it is."""
+        members = {"scopes": self.scopes, "roles": self.roles, "permissions": self.permissions}
+        return {name: values for name, values in members.items() if values is not None}
 
 
 class AccessToken:
@@ -66,6 +94,11 @@ class AccessToken:
         """The roles, likewise. Entries that are not strings are left out."""
         return _roles(self._claims, self._profile)
 
+    @cached_property
+    def permissions(self) -> frozenset[str]:
+        """The permissions, likewise."""
+        return _listed(self._claims, self._profile.permissions)
+
     @property
     def expires_at(self) -> float:
         """`exp`, in seconds since the epoch."""
@@ -81,6 +114,12 @@ class AccessToken:
     def token_id(self) -> str | None:
         """`jti`, or None."""
         return self._claims.get("jti")
+
+    def granted(self, grants: Grants) -> AccessToken:
+        """Return a token with the same claims that allows what is granted."""
+        token = AccessToken.__new__(AccessToken)
+        vars(token).update(_claims=self._claims, _header=self._header, _profile=self._profile, **grants.given())
+        return token
 
     if not TYPE_CHECKING:  # pragma: no branch - a type checker refuses it by itself, unless it sees these
 
@@ -122,6 +161,15 @@ def _roles(claims: Mapping[str, Any], profile: Profile) -> frozenset[str]:
             entries += value
         elif profile.role_objects and isinstance(value, dict):
             entries += [role for role, granted in value.items() if granted]
+    return _names(entries)
+
+
+def _listed(claims: Mapping[str, Any], paths: Iterable[ClaimPath]) -> frozenset[str]:
+    entries: list[object] = []
+    for path in paths:
+        value = claim_at(claims, path)
+        if isinstance(value, list):
+            entries += value
     return _names(entries)
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil
 
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason
 
-__all__ = ["Answer", "answer_to", "check_realm"]
+__all__ = ["Answer", "answer_to", "check_realm", "is_quotable"]
 
 _GENERIC = "The access token is missing a required property, or is not valid here"
 _DESCRIPTIONS = {
@@ -24,6 +25,11 @@ _DESCRIPTIONS = {
     Reason.TOKEN_EXPIRED: "The access token expired",
     Reason.SCOPE_MISSING: "The access token lacks a scope that this needs",
     Reason.ROLE_MISSING: "The access token does not allow this",
+    Reason.PERMISSION_MISSING: "The access token does not allow this",
+    Reason.ACCESS_DENIED: "The access token does not allow this",
+    Reason.ROUTE_NOT_COVERED: "The access token does not allow this",
+    Reason.AUTHENTICATION_INSUFFICIENT: "A stronger or more recent authentication of the user is needed",
+    Reason.ACCESS_UNDECIDED: "Whether the access token allows this cannot be told just now",
 }
 _UNAVAILABLE = "The keys that tokens are verified with cannot be had just now"
 # What the body calls an answer whose challenge carries no error code
@@ -32,6 +38,7 @@ _NAMES = {401: "unauthorized", 403: "forbidden", 503: "temporarily_unavailable"}
 # RFC 6750 section 3: %x20-21 / %x23-5B / %x5D-7E, so that quoting is never needed
 _QUOTABLE = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*")
 _MAX_RETRY_AFTER = 300
+_RETRY_UNDECIDED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +50,28 @@ class Answer:
     body: bytes
 
 
-def answer_to(error: JWTASGIError, realm: str | None = None) -> Answer:
-    """Return what the client gets for an error."""
+def answer_to(
+    error: JWTASGIError,
+    realm: str | None = None,
+    *,
+    resource_metadata: str | None = None,
+    scopes: Iterable[str] = (),
+) -> Answer:
+    """Return what the client gets for an error.
+
+    `resource_metadata` is the URL of RFC 9728 section 5.1; `scopes` are those that a token needs here, for a challenge
+    whose error names none.
+    """
     reason = error.reason
     description = _UNAVAILABLE if isinstance(error, KeysUnavailable) else _DESCRIPTIONS.get(reason, _GENERIC)
     body = {"error": reason.error or _NAMES.get(reason.status, "server_error"), "error_description": description}
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    if isinstance(error, KeysUnavailable):
-        seconds = min(max(ceil(error.retry_after), 1), _MAX_RETRY_AFTER)
-        headers.append((b"retry-after", str(seconds).encode()))
+    if reason.status == 503:  # noqa: PLR2004 - HTTP
+        wait = error.retry_after if isinstance(error, KeysUnavailable) else _RETRY_UNDECIDED
+        headers.append((b"retry-after", str(min(max(ceil(wait), 1), _MAX_RETRY_AFTER)).encode()))
     elif reason.error is not None or reason.status == 401:  # noqa: PLR2004 - RFC 9110 section 15.5.2 asks for one
-        headers.append((b"www-authenticate", _challenge(error, description, realm).encode("ascii")))
+        challenge = _challenge(error, description, realm, resource_metadata, tuple(scopes))
+        headers.append((b"www-authenticate", challenge.encode("ascii")))
     raw = json.dumps(body).encode("ascii")
     headers.append((b"content-length", str(len(raw)).encode()))
     return Answer(reason.status, tuple(headers), raw)
@@ -65,20 +83,28 @@ def check_realm(realm: str | None) -> str | None:
     Raises:
         ConfigurationError: it has characters that a challenge cannot carry.
     """
-    if realm is not None and not (isinstance(realm, str) and _QUOTABLE.fullmatch(realm)):
+    if realm is not None and not (isinstance(realm, str) and is_quotable(realm)):
         raise ConfigurationError("realm", f"expected printable ASCII without quotes and backslashes; got {realm!r}")
     return realm
 
 
-def _challenge(error: JWTASGIError, description: str, realm: str | None) -> str:
-    parameters: dict[str, str] = {}
-    if realm is not None:
-        parameters["realm"] = realm
+def is_quotable(value: str) -> bool:
+    """Whether a challenge can carry it as it is."""
+    return _QUOTABLE.fullmatch(value) is not None
+
+
+def _challenge(
+    error: JWTASGIError, description: str, realm: str | None, resource_metadata: str | None, scopes: tuple[str, ...]
+) -> str:
+    parameters: dict[str, str | None] = {"realm": realm}
     if error.reason.error is not None:
         # RFC 6750 section 3.1: a request without credentials SHOULD NOT be told an error code
-        parameters["error"] = error.reason.error
-        parameters["error_description"] = description
-    if isinstance(error, AccessError) and error.scopes:
-        parameters["scope"] = " ".join(error.scopes)
-    listed = ", ".join(f'{name}="{value}"' for name, value in parameters.items() if _QUOTABLE.fullmatch(value))
+        parameters |= {"error": error.reason.error, "error_description": description}
+    if isinstance(error, AccessError):
+        scopes = error.scopes or scopes
+        parameters["acr_values"] = " ".join(error.acr_values) or None
+        parameters["max_age"] = None if error.max_age is None else str(error.max_age)
+    parameters |= {"scope": " ".join(scopes) or None, "resource_metadata": resource_metadata}
+    given = {name: value for name, value in parameters.items() if value is not None and is_quotable(value)}
+    listed = ", ".join(f'{name}="{value}"' for name, value in given.items())
     return f"Bearer {listed}".rstrip()

@@ -7,8 +7,9 @@ for issuer and audience, and each is checked when the policy is made.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jwt_asgi._core.token import Untrusted
 from jwt_asgi.errors import ConfigurationError, Reason, TokenError
@@ -52,7 +53,7 @@ class Policy:
 
     Times are in seconds. `audience` is None only where `Skip.AUDIENCE_CHECK` was given. `tenant`, where it is there, is
     the tenant that the issuer names, behind the claim that must be equal to it, or None. With `key_issuer`, a key that
-    has an `issuer` member is good for that issuer's tokens alone.
+    has an `issuer` member is good for that issuer's tokens alone. `grants` is asked what a verified token allows.
     """
 
     issuer: str
@@ -64,6 +65,7 @@ class Policy:
     max_lifetime: float | None
     tenant: tuple[str | None, str] | None = None
     key_issuer: bool = False
+    grants: Callable[..., Any] | None = None
 
 
 def make_policy(
@@ -76,12 +78,15 @@ def make_policy(
     leeway: float,
     max_age: float | None,
     max_lifetime: float | None,
+    grants: Callable[..., Any] | None = None,
 ) -> Policy:
     """Check every option and freeze them. `symmetric`: the key is a `SharedSecret`.
 
     Raises:
         ConfigurationError: an option is missing, of the wrong type, or out of its bounds.
     """
+    if grants is not None and not callable(grants):
+        raise ConfigurationError("grants", f"expected a function of a token that returns Grants; got {grants!r}")
     if not isinstance(profile, Profile):
         raise ConfigurationError("profile", f"expected a Profile, as Profile.GENERIC; got {profile!r}")
     return Policy(
@@ -93,6 +98,7 @@ def make_policy(
         max_age=None if max_age is None else seconds("max_age", max_age),
         max_lifetime=None if max_lifetime is None else seconds("max_lifetime", max_lifetime),
         key_issuer=profile.key_issuer,
+        grants=grants,
     )
 
 

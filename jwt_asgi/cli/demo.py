@@ -13,8 +13,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jwt_asgi._core.access import Scope, check_access
 from jwt_asgi._keys.fetch import HttpxFetch
+from jwt_asgi.access import Scope, check_access
 from jwt_asgi.errors import ConfigurationError, Reason
 from jwt_asgi.middleware import JWTMiddleware
 from jwt_asgi.types import ASGIApp, ASGIScope, Receive, Send

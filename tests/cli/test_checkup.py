@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey
 
-from jwt_asgi import FetchResponse, KeyCaching
+from jwt_asgi import KeyCaching
 from jwt_asgi._keys.fetch import FetchError, NoAnswerError
 from jwt_asgi.cli.checkup import CODES, examine
 from jwt_asgi.cli.checkup_keys import read_keys
 from jwt_asgi.cli.findings import Case, Exchange, Finding, Status, listed, printable, quoted
 from jwt_asgi.testing import TestIssuer
+from jwt_asgi.types import FetchResponse
 
 ISSUER = "https://issuer.test"
 METADATA, JWKS = f"{ISSUER}/.well-known/oauth-authorization-server", f"{ISSUER}/jwks"

@@ -11,10 +11,11 @@ from typing import Any
 
 from joserfc.jwk import ECKey
 
-from jwt_asgi import FetchResponse, KeyCaching
+from jwt_asgi import KeyCaching
 from jwt_asgi._keys.events import Notify
 from jwt_asgi._keys.remote import RemoteKeys
 from jwt_asgi.errors import JWTASGIError, KeysUnavailable, Reason
+from jwt_asgi.types import FetchResponse
 
 ISSUER = "https://issuer.test"
 JWKS_URI = "https://issuer.test/jwks.json"

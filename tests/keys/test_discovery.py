@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from jwt_asgi import FetchResponse, KeysUnavailable, Reason
+from jwt_asgi import KeysUnavailable, Reason
 from jwt_asgi._keys.discovery import discover_jwks_uri, metadata_urls
 from jwt_asgi._keys.fetch import FetchError, HttpxFetch, NoAnswerError
+from jwt_asgi.types import FetchResponse
 from tests.keys.script import ISSUER, JWKS_URI, Reply, ScriptedFetch, metadata, status
 from tests.keys.server import RawServer, answer
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey
 
-from jwt_asgi import FetchResponse, KeyCaching, KeysUnavailable, Reason
+from jwt_asgi import KeyCaching, KeysUnavailable, Reason
 from jwt_asgi._core.freshness import State
 from jwt_asgi._keys.events import KeyEvent, KeyEventKind, KeyStatus
 from jwt_asgi._keys.ledger import COUNTERS
+from jwt_asgi.types import FetchResponse
 from tests.keys.script import ALG, ISSUER, JWKS_URI, Reply, Rig, jwk, key_set, make_rig, metadata, status
 
 AGEING, STALE, EXPIRED = 480.0, 600.0, 87_000.0

@@ -22,9 +22,10 @@ from typing import Any
 import httpx
 import pytest
 
-from jwt_asgi import ConfigurationError, FetchResponse, __version__
+from jwt_asgi import ConfigurationError, __version__
 from jwt_asgi._keys import fetch as fetch_module
 from jwt_asgi._keys.fetch import FetchError, HttpxFetch, NoAnswerError, check_url, is_loopback
+from jwt_asgi.types import FetchResponse
 from tests.faults.world import Proxy
 from tests.keys.certificates import Authority
 from tests.keys.server import Behaviour, RawServer, Request, Script, answer, drip, reset_after, silence

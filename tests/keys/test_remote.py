@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 import trio
 
-from jwt_asgi import FetchResponse, KeyCaching, KeysUnavailable, Reason, TokenError
+from jwt_asgi import KeyCaching, KeysUnavailable, Reason, TokenError
 from jwt_asgi._core.freshness import State, state_of
 from jwt_asgi._keys import flight, remote, snapshot
 from jwt_asgi._keys.discovery import metadata_urls
 from jwt_asgi._keys.fetch import MAX_BODY_BYTES, FetchError, NoAnswerError
 from jwt_asgi._keys.remote import RemoteKeys
+from jwt_asgi.types import FetchResponse
 from tests.keys.script import (
     ALG,
     ISSUER,

@@ -7,9 +7,10 @@ import time
 
 import pytest
 
-from jwt_asgi import FetchResponse, KeyCaching, Reason
+from jwt_asgi import KeyCaching, Reason
 from jwt_asgi._keys.discovery import metadata_urls
 from jwt_asgi._keys.fetch import FetchError, NoAnswerError
+from jwt_asgi.types import FetchResponse
 from tests.keys.script import ISSUER, JWKS_URI, Reply, Rig, key_set, make_rig, metadata, status
 
 DAY, STALE = 86_400.0, 600.0

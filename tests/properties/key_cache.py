@@ -13,8 +13,8 @@ from functools import cache
 
 from joserfc.jwk import ECKey
 
-from jwt_asgi import FetchResponse
 from jwt_asgi._keys.fetch import FetchError, NoAnswerError
+from jwt_asgi.types import FetchResponse
 from tests.keys.script import FakeClock, ScriptedFetch, jwk
 from tests.properties.key_cache_ledger import Flight, Ledger, Reply
 

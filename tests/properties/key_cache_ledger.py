@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from jwt_asgi import FetchResponse, KeyCaching
+from jwt_asgi import KeyCaching
 from jwt_asgi._core.jwks import VerifyKey
 from jwt_asgi._keys.fetch import NoAnswerError
 from jwt_asgi.errors import JWTASGIError, KeysUnavailable, Reason
+from jwt_asgi.types import FetchResponse
 from tests.keys.script import FakeClock
 
 BLINK = 1e-6

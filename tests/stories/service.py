@@ -14,10 +14,10 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from jwt_asgi import Decision, FetchResponse, HttpxFetch, JWTMiddleware, KeyCaching, Reason, TrustedIssuer, Verifier
+from jwt_asgi import Decision, HttpxFetch, JWTMiddleware, KeyCaching, Reason, TrustedIssuer, Verifier
 from jwt_asgi._keys.remote import RemoteKeys
 from jwt_asgi.testing import TestIssuer
-from jwt_asgi.types import ASGIApp, ASGIScope, Clock, Fetch, Receive, Send
+from jwt_asgi.types import ASGIApp, ASGIScope, Clock, Fetch, FetchResponse, Receive, Send
 from tests.asgi import Answer, http
 from tests.keys.script import FakeClock
 from tests.keys.server import RawServer, Request, issued_by

@@ -1,0 +1,189 @@
+"""Method and path -> exempt, or the rules that cover it.
+
+Patterns are "/path", "/path/{name}" and "/path/*", with a method in front or not: "GET /path". They are whole segments,
+never a regular expression. A path that another router or file system may read in another way is not exempt, and no rule
+covers it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+from jwt_asgi._core.access import Context, Requirement
+from jwt_asgi.errors import ConfigurationError
+
+__all__ = ["Exemption", "RouteRule", "RouteRules", "is_preflight", "method_of", "needed_scopes", "route_path"]
+
+_PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_WEBSOCKET = "WEBSOCKET"
+
+
+def method_of(scope: Mapping[str, Any]) -> str:
+    """Return the HTTP method, or `WEBSOCKET`."""
+    method: str = scope.get("method", "") if scope["type"] == "http" else _WEBSOCKET
+    return method
+
+
+def route_path(scope: Mapping[str, Any]) -> str:
+    """Return the path that a router matches: below `root_path`, as Starlette counts it."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    if root and path.startswith(root) and path[len(root) :][:1] in {"", "/"}:
+        return path[len(root) :]
+    return path
+
+
+def is_preflight(scope: Mapping[str, Any]) -> bool:
+    """Whether it is a CORS preflight, which browsers send without credentials (Fetch section 3.2.2)."""
+    if scope["type"] != "http" or scope["method"] != "OPTIONS":
+        return False
+    names = {name for name, _ in scope["headers"]}
+    return b"origin" in names and b"access-control-request-method" in names
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """A path that needs no token; with `below`, everything under it, segment by segment, and not itself."""
+
+    method: str | None
+    path: str
+    below: bool
+
+    @classmethod
+    def parse(cls, pattern: str) -> Self:
+        """Read a pattern.
+
+        Raises:
+            ConfigurationError: it is ill-formed.
+        """
+        method, path = _method_and_path("exempt", pattern, '"/path", "/path/*" or "GET /path"')
+        below = path.endswith("/*")
+        return cls(method, path[:-1] if below else path, below)
+
+    def covers(self, scope: Mapping[str, Any]) -> bool:
+        """Whether it covers a connection."""
+        if self.method is not None and scope.get("method") != self.method:
+            return False
+        path = route_path(scope)
+        if not self.below:
+            return path == self.path
+        return path.startswith(self.path) and _is_plain(path[len(self.path) :], scope.get("raw_path"))
+
+
+class RouteRule(NamedTuple):
+    """A requirement that covers a connection, and the path parameters of its pattern."""
+
+    requirement: Requirement
+    path_params: Mapping[str, str]
+
+
+class RouteRules:
+    """Which requirement is for which method and path. All that cover a request must be met, in whatever order."""
+
+    __slots__ = ("_rules",)
+
+    def __init__(self, rules: Mapping[str, Requirement] | Any) -> None:  # noqa: ANN401 - checked
+        """Check the patterns.
+
+        Raises:
+            ConfigurationError: one is ill-formed, or stands for no requirement.
+        """
+        if not isinstance(rules, Mapping):
+            detail = f'expected a dict, as {{"GET /todos/{{id}}": Scope("todos:read")}}; got {rules!r}'
+            raise ConfigurationError("rules", detail)
+        for pattern, requirement in rules.items():
+            if not isinstance(requirement, Requirement):
+                raise ConfigurationError("rules", f"expected a requirement for {pattern!r}; got {requirement!r}")
+        self._rules = tuple((_Pattern.parse(pattern), requirement) for pattern, requirement in rules.items())
+
+    def requirements(self) -> Mapping[str, Requirement]:
+        """Return every requirement by its pattern."""
+        return {pattern.text: requirement for pattern, requirement in self._rules}
+
+    def scopes(self) -> frozenset[str]:
+        """Return every scope that a rule names."""
+        return frozenset().union(*(requirement.scopes() for _, requirement in self._rules))
+
+    def covering(self, scope: Mapping[str, Any]) -> list[RouteRule]:
+        """Return what a connection must meet; empty: no rule covers it."""
+        path, method = route_path(scope), method_of(scope)
+        # Routers differ on a slash at the end: the rule holds with and without it
+        segments = path.removesuffix("/").split("/")[1:]
+        if not path.startswith("/") or (segments and not _is_plain("/".join(segments), scope.get("raw_path"))):
+            return []
+        found = []
+        for pattern, requirement in self._rules:
+            if (parameters := pattern.match(method, segments)) is not None:
+                found.append(RouteRule(requirement, parameters))
+        return found
+
+
+def needed_scopes(rules: Sequence[RouteRule]) -> tuple[str, ...]:
+    """Return the scopes that a token needs to meet these rules, sorted: those of the nearest way in."""
+    contexts = [(rule.requirement, Context(path_params=rule.path_params)) for rule in rules]
+    found = [requirement.judge(None, context).scopes for requirement, context in contexts]
+    return tuple(sorted(frozenset().union(*found)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """`segments`: texts, and None for a parameter; `below`: whatever is under them too."""
+
+    text: str
+    methods: frozenset[str] | None
+    segments: tuple[str | None, ...]
+    names: tuple[str, ...]
+    below: bool
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        expected = '"/path", "/path/{id}", "/path/*", "GET /path" or "WEBSOCKET /path"'
+        method, path = _method_and_path("rules", text, expected)
+        below = path.endswith("/*")
+        plain = path.removesuffix("/*" if below else "/")
+        segments = plain.split("/")[1:]
+        found = [_PARAMETER.fullmatch(segment) for segment in segments]
+        names = tuple(parameter[1] for parameter in found if parameter is not None)
+        texts = [segment for segment, parameter in zip(segments, found, strict=True) if parameter is None]
+        if any(not segment or "{" in segment or "}" in segment for segment in texts) or len(set(names)) < len(names):
+            raise ConfigurationError("rules", f"expected {expected}, with each parameter once; got {text!r}")
+        kept = tuple(None if parameter else segment for segment, parameter in zip(segments, found, strict=True))
+        # What answers GET answers HEAD, with the same headers (RFC 9110 section 9.3.2)
+        methods = None if method is None else frozenset({method} | ({"HEAD"} if method == "GET" else set()))
+        return cls(text, methods, kept, names, below)
+
+    def match(self, method: str, segments: Sequence[str]) -> dict[str, str] | None:
+        """Return the path parameters, or None where the method or the path is another."""
+        own = self.segments
+        if self.methods is not None and method not in self.methods:
+            return None
+        if len(segments) < len(own) or (len(segments) > len(own) and not self.below):
+            return None
+        values: list[str] = []
+        for mine, theirs in zip(own, segments, strict=False):
+            if mine is None:
+                values.append(theirs)
+            elif mine != theirs:
+                return None
+        return dict(zip(self.names, values, strict=True))
+
+
+def _method_and_path(option: str, pattern: object, expected: str) -> tuple[str | None, str]:
+    if isinstance(pattern, str):
+        method, separator, path = pattern.rpartition(" ")
+        plain = path[:-1] if path.endswith("/*") else path
+        if plain.startswith("/") and "*" not in plain and (not separator or (method.isalpha() and method.isupper())):
+            return method if separator else None, path
+    raise ConfigurationError(option, f"expected {expected}; got {pattern!r}")
+
+
+def _is_plain(rest: str, raw_path: bytes | None) -> bool:
+    """Whether what lies below a prefix cannot lead out of it in the eyes of another router or file system."""
+    if raw_path is not None and any(code in raw_path.lower() for code in (b"%2f", b"%5c", b"%2e", b"%25")):
+        return False
+    if not rest.isprintable() or any(character in rest for character in "\\;%"):
+        return False
+    return not any(segment in {"", ".", ".."} for segment in rest.split("/"))

@@ -1,0 +1,106 @@
+"""Access rules and how they are checked: everything for "may this token do that?".
+
+Rules are values, combined with `&`, `|` and `~`: `Scope("todos:read") & (Role("admin") | Claim("plan", equals="pro"))`.
+`check_access` judges at once; `authorize` also asks external policies.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import anyio
+
+from jwt_asgi._core.access import Context, Requirement, Truth, refusal
+from jwt_asgi._core.access_token import AccessToken, Grants
+from jwt_asgi._core.claim_rules import Acr, AuthorizationDetails, Claim, ExternalPolicy
+from jwt_asgi._core.rules import AnyToken, Client, Issuer, PathParam, Permission, Role, Scope, Subject
+from jwt_asgi.errors import AccessError, ConfigurationError, Reason
+
+__all__ = [
+    "Acr",
+    "AnyToken",
+    "AuthorizationDetails",
+    "Claim",
+    "Client",
+    "Context",
+    "ExternalPolicy",
+    "Grants",
+    "Issuer",
+    "PathParam",
+    "Permission",
+    "Requirement",
+    "Role",
+    "Scope",
+    "Subject",
+    "authorize",
+    "check_access",
+]
+
+logger = logging.getLogger("jwt_asgi")
+
+
+def check_access(
+    token: AccessToken | None, requirement: Requirement, *, path_params: Mapping[str, Any] | None = None
+) -> AccessToken:
+    """Return the token if it meets the requirement.
+
+    `scope["jwt"]` may be given as it is: None, where no token was sent, meets no requirement. `path_params`, such as
+    Starlette's, are for rules with `PathParam` or `{name}`.
+
+    Raises:
+        AccessError: it does not; the reason says what is missing, a scope first.
+        ConfigurationError: the rule has an `ExternalPolicy`: await `authorize` for that.
+    """
+    if any(isinstance(leaf, ExternalPolicy) for leaf in requirement.leaves()):
+        raise ConfigurationError("check_access", "a rule with an ExternalPolicy is awaited: await authorize(...)")
+    judgment = requirement.judge(token, _context(Context(), path_params))
+    if token is None or judgment.truth is not Truth.YES:
+        raise refusal(judgment, token)
+    return token
+
+
+async def authorize(
+    token: AccessToken | None,
+    requirement: Requirement,
+    *,
+    path_params: Mapping[str, Any] | None = None,
+    context: Context | None = None,
+) -> AccessToken:
+    """Return the token if it meets the requirement, asking external policies where the rest leaves it open.
+
+    They are asked one after another, and only where the answer counts. `context` is what they are told of the request.
+
+    Raises:
+        AccessError: it does not; or, with `access_undecided`, a policy did not answer.
+    """
+    context = _context(context or Context(), path_params)
+    while True:
+        judgment = requirement.judge(token, context)
+        if token is not None and judgment.truth is Truth.YES:
+            return token
+        if token is None or judgment.truth is Truth.NO or not isinstance(judgment.ask, ExternalPolicy):
+            raise refusal(judgment, token)
+        answer = await _ask(judgment.ask, token, context)
+        context = replace(context, answers={**context.answers, judgment.ask: answer})
+
+
+async def _ask(policy: ExternalPolicy, token: AccessToken, context: Context) -> bool:
+    try:
+        with anyio.fail_after(policy.timeout):
+            return await policy.ask(token, context) is True
+    except TimeoutError:
+        detail = f"{policy} did not answer within {policy.timeout:g} s"
+    except Exception:
+        detail = f"{policy} failed"
+        logger.exception("%s", detail)
+    raise AccessError(Reason.ACCESS_UNDECIDED, detail, missing=(str(policy),))
+
+
+def _context(context: Context, path_params: Mapping[str, Any] | None) -> Context:
+    given = context.path_params if path_params is None else path_params
+    texts = {name: str(value) for name, value in given.items()}
+    return replace(context, now=time.time() if context.now == 0 else context.now, path_params=texts)

@@ -1,0 +1,144 @@
+"""Who is let in, apart from ASGI: what the door and the faces of the frameworks have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from time import perf_counter
+from typing import Any, Unpack
+
+from jwt_asgi._core.access_token import AccessToken
+from jwt_asgi._core.bearer import NoToken, bearer_token
+from jwt_asgi._core.challenge import Answer, answer_to, check_realm
+from jwt_asgi._core.policy import flag
+from jwt_asgi._core.resource import ProtectedResource
+from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, Reason, TokenError
+from jwt_asgi.instrumentation import Decision, Hook, LoggingHook, Outcome, tell
+from jwt_asgi.issuers import IssuerOptions, TrustedIssuer
+from jwt_asgi.types import ASGIScope
+from jwt_asgi.verifier import Verifier
+
+__all__ = ["Gate", "GateOptions", "list_of"]
+
+
+class GateOptions(IssuerOptions, total=False):
+    """The options that the door and the faces have in common."""
+
+    verifier: Verifier | None
+    anonymous: bool
+    realm: str | None
+    resource: str | ProtectedResource | None
+    hooks: Sequence[Hook] | None
+
+
+class Gate:
+    """Verifies the token of a connection, makes the answer where it is refused, and tells the hooks.
+
+    Args:
+        verifier: In place of the issuer's options.
+        anonymous: Whether a connection without a token is let through.
+        realm: For the challenge.
+        resource: What the API says of itself (RFC 9728), or its URL alone; challenges name where that is.
+        hooks: Told of every decision; by default refusals are logged.
+        issuer: The options of `TrustedIssuer`.
+
+    Raises:
+        ConfigurationError: an option is missing or wrong.
+    """
+
+    __slots__ = ("_anonymous", "_hooks", "_realm", "resource", "verifier")
+
+    def __init__(
+        self,
+        *,
+        verifier: Verifier | None = None,
+        anonymous: bool = False,
+        realm: str | None = None,
+        resource: str | ProtectedResource | None = None,
+        hooks: Sequence[Hook] | None = None,
+        **issuer: Unpack[IssuerOptions],
+    ) -> None:
+        """Check the options; nothing is fetched."""
+        self.verifier = _verifier(verifier, issuer)
+        self._anonymous = flag("anonymous", anonymous)
+        self._realm = check_realm(realm)
+        self.resource = _resource(resource)
+        self._hooks = (LoggingHook(),) if hooks is None else tuple(list_of("hooks", hooks, Callable, "hooks"))
+
+    async def token_of(self, scope: ASGIScope) -> AccessToken | None:
+        """Return the verified token of a connection; None where there is none, and none is needed.
+
+        Raises:
+            TokenError: there is none, or it is not good here.
+            KeysUnavailable: it cannot be judged just now.
+            AccessError: what it allows cannot be told just now.
+        """
+        found = bearer_token(scope["headers"], scope.get("query_string", b""))
+        if not isinstance(found, NoToken):
+            return await self.verifier.verify(found)
+        if self._anonymous:
+            return None
+        raise TokenError(found.value)
+
+    def refuse(
+        self,
+        error: JWTASGIError,
+        scope: ASGIScope,
+        *,
+        token: AccessToken | None,
+        began: float,
+        needs: Iterable[str] = (),
+    ) -> Answer:
+        """Tell the hooks of a refusal, and return what the client gets. `needs`: the scopes that a token needs here."""
+        seconds = perf_counter() - began
+        tell(self._hooks, Decision.of_error(error, token=token, kind=scope["type"], seconds=seconds))
+        resource = self.resource
+        return answer_to(
+            error,
+            self._realm,
+            resource_metadata=None if resource is None else resource.metadata_url,
+            scopes=_wanted(error, needs, resource),
+        )
+
+    def grant(self, outcome: Outcome, scope: ASGIScope, *, token: AccessToken | None, seconds: float) -> None:
+        """Tell the hooks that a connection was let in."""
+        tell(self._hooks, Decision(outcome=outcome, token=token, kind=scope["type"], seconds=seconds))
+
+    def metadata(self, scopes: Iterable[str] = ()) -> bytes:
+        """Return the metadata of the resource as JSON, naming the scopes of the application's rules."""
+        assert self.resource is not None  # noqa: S101 - for the type checker
+        return self.resource.document(self.verifier.issuers, scopes)
+
+
+def list_of(option: str, values: Sequence[Any], kind: Any, expected: str) -> Sequence[Any]:  # noqa: ANN401 - a type or Callable
+    """Return a list whose entries are of this kind.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    if isinstance(values, str) or not isinstance(values, Sequence) or not all(isinstance(v, kind) for v in values):
+        raise ConfigurationError(option, f"expected a list of {expected}; got {values!r}")
+    return values
+
+
+def _wanted(error: JWTASGIError, needs: Iterable[str], resource: ProtectedResource | None) -> Iterable[str]:
+    """RFC 6750 section 3: `scope` says what the request needs; it is no use where another scope would not help."""
+    if isinstance(error, AccessError) and error.reason is not Reason.CREDENTIALS_MISSING:
+        return ()
+    return needs or (() if resource is None else resource.scopes)
+
+
+def _resource(resource: str | ProtectedResource | None) -> ProtectedResource | None:
+    return resource if resource is None or isinstance(resource, ProtectedResource) else ProtectedResource(resource)
+
+
+def _verifier(verifier: Verifier | None, issuer: IssuerOptions) -> Verifier:
+    if verifier is None:
+        missing = [name for name in ("issuer", "audience", "algorithms") if issuer.get(name) is None]
+        if missing:
+            raise ConfigurationError(", ".join(missing), "required; there is no default that would be safe")
+        return Verifier(TrustedIssuer(**issuer))
+    if not isinstance(verifier, Verifier):
+        raise ConfigurationError("verifier", f"expected Verifier(TrustedIssuer(...)); got {type(verifier).__name__}")
+    if issuer:
+        raise ConfigurationError("verifier", f"expected no {', '.join(issuer)} beside it: they belong to its issuers")
+    return verifier
