@@ -122,7 +122,7 @@ class JWTBearer(SecurityBase):
 
     def require(self, requirement: Requirement) -> "Rule":
         """Return a dependency that verifies the token, and holds it against a rule; its value is the token."""
-        return Rule(requirement, _Scheme(self.model, self.scheme_name), self)
+        return _rule(requirement, self, self)
 
     def metadata_route(self) -> Route:
         """Return the route of the metadata that `resource` stands for: `FastAPI(routes=[bearer.metadata_route()])`.
@@ -164,22 +164,20 @@ class JWTBearer(SecurityBase):
 class Rule:
     """An access rule as a dependency: what `require` returns. `jwt_requirement` is the rule."""
 
-    def __init__(self, requirement: Requirement, scheme: _Scheme, bearer: JWTBearer | None = None) -> None:
+    def __init__(self, requirement: Requirement, scheme: SecurityBase, bearer: JWTBearer | None = None) -> None:
         """Take the rule, and whoever verifies for it: None, somebody before it."""
-        if not isinstance(requirement, Requirement):
-            raise ConfigurationError("require", f'expected a rule, as Scope("todos:read"); got {requirement!r}')
         self.jwt_requirement = requirement
+        self.model, self.scheme_name = scheme.model, scheme.scheme_name
         self._bearer = bearer
         if bearer is not None:
             self.verifier = bearer.verifier
-        # The document names the scopes that a challenge would name; nothing enforces them but the rule
-        shown = sorted(requirement.judge(None, Context()).scopes)
-        types = {"connection": HTTPConnection, "security_scopes": SecurityScopes}
-        types["scheme"] = Annotated[Any, Security(scheme, scopes=shown)]
+        types: dict[str, Any] = {"connection": HTTPConnection, "security_scopes": SecurityScopes}
+        if shown := _shown(requirement):
+            types["_scheme"] = Annotated[Any, Security(_Scheme(scheme.model, scheme.scheme_name), scopes=shown)]
         self.__signature__ = Signature([Parameter(n, Parameter.KEYWORD_ONLY, annotation=t) for n, t in types.items()])
 
     async def __call__(
-        self, connection: HTTPConnection, security_scopes: SecurityScopes, scheme: None = None
+        self, connection: HTTPConnection, security_scopes: SecurityScopes, _scheme: None = None
     ) -> AccessToken:
         """Return the token that meets the rule."""
         asked = _all_of(tuple(security_scopes.scopes))
@@ -200,13 +198,28 @@ class Rule:
             raise _refusal(gate, error, connection, scope["jwt"], began, requirement) from error
 
 
+class _OwnScheme(Rule, SecurityBase):
+    """A rule that names no scopes is its own security scheme: one dependency less to solve in each request."""
+
+
+def _rule(requirement: Requirement, scheme: SecurityBase, bearer: JWTBearer | None = None) -> Rule:
+    if not isinstance(requirement, Requirement):
+        raise ConfigurationError("require", f'expected a rule, as Scope("todos:read"); got {requirement!r}')
+    return (Rule if _shown(requirement) else _OwnScheme)(requirement, scheme, bearer)
+
+
+def _shown(requirement: Requirement) -> list[str]:
+    """The scopes in the document are those that a challenge would name; nothing enforces them but the rule."""
+    return sorted(requirement.judge(None, Context()).scopes)
+
+
 def require(requirement: Requirement) -> Rule:
     """Return a dependency that holds the verified token against a rule: `Depends(require(Scope("todos:read")))`.
 
     Its value is the token. It needs the middleware around the application, or a `JWTBearer` before it on the app or the
     router; without either, every request fails.
     """
-    return Rule(requirement, _Scheme(HTTPBearer(bearerFormat="JWT"), _NAME))
+    return _rule(requirement, _Scheme(HTTPBearer(bearerFormat="JWT"), _NAME))
 
 
 CurrentToken = Annotated[AccessToken, Depends(require(AnyToken()))]

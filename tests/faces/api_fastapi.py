@@ -70,9 +70,7 @@ MIDDLEWARE = Face("FastAPI, middleware and require", build_middleware, names_sco
 BEARER = Face(
     "FastAPI, JWTBearer",
     build_bearer,
-    without={
-        "HEAD without a token": "The framework gives a HEAD request the body of its refusal, and leaves it to the server to drop it."
-    },
+    without={"HEAD without a token": "FastAPI's own handler sends a body, which servers drop."},
     tells_of_exempt=False,
     one_decision=False,
 )
