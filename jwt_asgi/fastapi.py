@@ -9,6 +9,7 @@ document.
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache, reduce
 from inspect import Parameter, Signature
 from operator import and_
@@ -32,7 +33,7 @@ from jwt_asgi._core.resource import resource_answer
 from jwt_asgi._core.rules import AnyToken, Scope
 from jwt_asgi.access import authorize
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError
-from jwt_asgi.gate import Gate, GateOptions
+from jwt_asgi.gate import REFUSE, Gate, GateOptions, Refuse
 from jwt_asgi.identity import set_identity
 from jwt_asgi.instrumentation import Outcome
 
@@ -135,7 +136,7 @@ class JWTBearer(SecurityBase):
 
         async def metadata(request: Request) -> Response:
             answer = resource_answer(self._gate.metadata(), request.method)
-            return Response(answer.body, answer.status, {k.decode(): v.decode() for k, v in answer.headers})
+            return _response(answer, request.method)
 
         methods = ["GET", "HEAD", "OPTIONS"]
         return Route(self._gate.resource.metadata_path, metadata, methods=methods, include_in_schema=False)
@@ -190,11 +191,12 @@ class Rule:
         if "jwt" not in scope:
             detail = "nothing has verified a token: add JWTMiddleware, or a JWTBearer before it, or use bearer.require"
             raise ConfigurationError("require", detail)
+        _answer_access_errors(connection)
         try:
             return await _meet(scope["jwt"], requirement, connection)
         except AccessError as error:
             if (gate := scope.get(_GATE)) is None:
-                raise  # the middleware answers it
+                raise
             raise _refusal(gate, error, connection, scope["jwt"], began, requirement) from error
 
 
@@ -254,7 +256,9 @@ def _refusal(
     answer = gate.refuse(error, connection.scope, token=token, began=began, needs=sorted(needs))
     if isinstance(connection, WebSocket) and not _can_be_denied(connection):
         return WebSocketException(_POLICY_VIOLATION)
-    return HTTPException(answer.status, json.loads(answer.body)["error_description"], _headers(answer))
+    # The headers of the body are FastAPI's, which makes it
+    headers = {name: value for name, value in _headers(answer).items() if not name.startswith("content-")}
+    return HTTPException(answer.status, json.loads(answer.body)["error_description"], headers)
 
 
 def _can_be_denied(websocket: WebSocket) -> bool:
@@ -263,24 +267,36 @@ def _can_be_denied(websocket: WebSocket) -> bool:
 
 
 def _headers(answer: Answer) -> dict[str, str]:
-    """Without those that belong to the body, which FastAPI makes."""
-    named = {name.decode(): value.decode() for name, value in answer.headers}
-    return {name: value for name, value in named.items() if not name.startswith("content-")}
+    return {name.decode(): value.decode() for name, value in answer.headers}
+
+
+def _response(answer: Answer, method: str | None) -> Response:
+    return Response(b"" if method == "HEAD" else answer.body, answer.status, _headers(answer))
 
 
 def _answer_access_errors(connection: HTTPConnection) -> None:
-    """See that an AccessError from the body of an endpoint is answered, as the middleware would do."""
+    """See that an AccessError is answered in the application, from the body of an endpoint too.
+
+    It would not reach a middleware that is wrapped around the whole application: Starlette makes it a 500 before.
+    """
     handlers = connection.scope.get("starlette.exception_handlers")
     if handlers is not None:
         handlers[0].setdefault(AccessError, _answer_access_error)
 
 
 async def _answer_access_error(connection: HTTPConnection, error: AccessError) -> Response:
-    gate: Gate | None = connection.scope.get(_GATE)
-    if gate is None:
+    scope = connection.scope
+    if (gate := scope.get(_GATE)) is not None:
+        # The application's own handler of HTTPException is outside of this one, and makes the body
+        raise _refusal(gate, error, connection, scope["jwt"], perf_counter()) from error
+    refuse: Refuse | None = scope.get(REFUSE)
+    if refuse is None:
         raise error
-    # The application's own handler of HTTPException is outside of this one, and makes the body
-    raise _refusal(gate, error, connection, connection.scope["jwt"], perf_counter()) from error
+    if isinstance(connection, WebSocket) and not _can_be_denied(connection):
+        with suppress(AccessError):  # it is raised again where the application has accepted
+            refuse(error)
+        raise WebSocketException(_POLICY_VIOLATION) from error
+    return _response(refuse(error), scope.get("method"))
 
 
 def _model(

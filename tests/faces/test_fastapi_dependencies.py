@@ -1,7 +1,5 @@
 """`JWTBearer`, `require` and `CurrentToken`: verification and access rules as FastAPI dependencies."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -36,7 +34,7 @@ ISSUER = TestIssuer(algorithms=["ES256"])
 BEARER = JWTBearer(**ISSUER.options(), resource="https://api.test")
 META = 'resource_metadata="https://api.test/.well-known/oauth-protected-resource"'
 LACKS = 'Bearer error="insufficient_scope", error_description="The access token lacks a scope that this needs"'
-DENIAL = {"websocket.http.response": {}}
+DENIAL: dict[str, Any] = {"websocket.http.response": {}}
 
 
 def application(*dependencies: Any, **options: Any) -> FastAPI:
@@ -302,6 +300,7 @@ async def test_the_body_is_made_by_the_handler_of_the_application() -> None:
     async def own(request: Request, error: HTTPException) -> JSONResponse:
         return JSONResponse({"own": error.detail}, error.status_code, error.headers)
 
+    app.middleware_stack = None
     answer = await http(app, token=ISSUER.token())
     assert answer.json() == {"own": "The access token lacks a scope that this needs"}
     assert (answer.status, answer.challenge) == (403, f'{LACKS}, scope="a", {META}')
@@ -311,7 +310,7 @@ async def test_an_issuer_that_is_down_is_503_with_retry_after() -> None:
     async def down(url: str, **options: Any) -> FetchResponse:
         raise OSError("connection refused")
 
-    bearer = JWTBearer(**(ISSUER.options() | {"fetch": down}))  # type: ignore[arg-type]
+    bearer = JWTBearer(**(ISSUER.options() | {"fetch": down}))
     answer = await http(application(Depends(bearer)), token=ISSUER.token())
     assert (answer.status, answer.challenge, answer.header("cache-control")) == (503, None, "no-store")
     assert 1 <= int(answer.header("retry-after") or "") <= 300
@@ -343,7 +342,7 @@ def asking_in_its_body(**options: Any) -> FastAPI:
             ENDED.append("ended")
             raise
 
-    @app.get("/", dependencies=[Depends(resource)])
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False, dependencies=[Depends(resource)])
     async def root(request: Request) -> None:
         check_access(request.scope["jwt"], Scope("a"))
 
@@ -394,10 +393,41 @@ async def test_with_the_middleware_outside_it_answers_access_errors_and_tells_of
     assert answer.json()["error"] == "insufficient_scope"
     assert [decision.reason for decision in told] == [Reason.SCOPE_MISSING]
 
-    # The handler that an application has got from a bearer steps back where the middleware is outside
-    shared = asking_in_its_body(dependencies=[Depends(inner)])
-    assert "detail" in (await http(shared, token=ISSUER.token())).json()
-    assert "error" in (await http(JWTMiddleware(shared, **ISSUER.options()), token=ISSUER.token())).json()
+
+async def test_behind_a_middleware_that_is_wrapped_around_the_application_the_answers_are_the_same() -> None:
+    """There an exception would be a 500 before the middleware could see it."""
+    told: list[Decision] = []
+    inner = asking_in_its_body(dependencies=[Depends(require(Scope("b")))])
+    added = behind_the_middleware(asking_in_its_body(dependencies=[Depends(require(Scope("b")))]), hooks=[told.append])
+    wrapped = JWTMiddleware(inner, **ISSUER.options(), hooks=[told.append])
+    for scope in ("b", "a"):
+        for method in ("GET", "HEAD"):
+            told.clear()
+            answers = [await http(app, method=method, token=ISSUER.token(scope=scope)) for app in (added, wrapped)]
+            assert [answer.status for answer in answers] == [403] * 2
+            assert [dict(answer.headers) for answer in answers] == [dict(answers[0].headers)] * 2
+            assert {answer.body for answer in answers} == {answers[0].body}
+            assert [decision.reason for decision in told] == [Reason.SCOPE_MISSING] * 2
+    for app in (added, wrapped):
+        denied = await websocket(app, path="/early", token=ISSUER.token(scope="b"), extensions=DENIAL)
+        assert denied.denial is not None
+        assert (denied.denial.status, denied.denial.challenge) == (403, f'{LACKS}, scope="a"')
+        assert (await websocket(app, path="/early", token=ISSUER.token(scope="b"))).close_code == 1008
+        late = await websocket(app, path="/late", token=ISSUER.token(scope="b"), extensions=DENIAL)
+        assert [message["type"] for message in late.messages] == ["websocket.accept", "websocket.close"]
+        assert late.close_code == 1008
+
+
+async def test_an_access_error_that_nobody_verified_a_token_for_stays_an_error() -> None:
+    app = application(Depends(BEARER))
+    assert (await http(app, token=ISSUER.token())).status == 200
+
+    @app.get("/open")
+    async def unprotected() -> None:
+        check_access(None, Scope("a"))
+
+    with pytest.raises(AccessError):
+        await http(app, path="/open", token=ISSUER.token(scope="a"))
 
 
 async def test_the_hooks_are_told_once_unless_a_later_rule_refuses() -> None:
