@@ -17,10 +17,11 @@ from time import perf_counter
 from typing import Annotated, Any, Unpack
 
 from fastapi import Depends, HTTPException, Response, Security, WebSocketException
-from fastapi.openapi.models import HTTPBearer, OAuth2, OAuthFlowAuthorizationCode, OAuthFlows, OpenIdConnect
+from fastapi.openapi.models import HTTPBearer, OAuthFlowAuthorizationCode, OAuthFlows, OpenIdConnect
+from fastapi.openapi.models import OAuth2 as OAuth2Model
 from fastapi.openapi.models import SecurityBase as SchemeModel
 from fastapi.requests import HTTPConnection, Request
-from fastapi.security import SecurityScopes
+from fastapi.security import OAuth2, SecurityScopes
 from fastapi.security.base import SecurityBase
 from fastapi.websockets import WebSocket, WebSocketState
 from starlette.routing import Route
@@ -59,17 +60,20 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 """What a protected operation may answer besides, for the document: `FastAPI(responses=REFUSALS)`, or on a router."""
 
 
-class _Scheme(SecurityBase):
-    """A security scheme in the OpenAPI document, and nothing else."""
+class _Scheme(OAuth2):
+    """A security scheme in the OpenAPI document, and nothing else.
+
+    Older FastAPI names the scopes of its own class OAuth2 alone, whatever the model is.
+    """
 
     def __init__(self, model: SchemeModel, name: str) -> None:
         self.model, self.scheme_name = model, name
 
-    async def __call__(self) -> None:
+    async def __call__(self) -> None:  # type: ignore[override]
         """Do nothing: what checks is beside it."""
 
 
-class JWTBearer(SecurityBase):
+class JWTBearer(OAuth2):
     """A dependency that verifies the request's token by itself: `Depends(bearer)`, on an app, a router or a route.
 
     `Security(bearer, scopes=["todos:read"])` needs all of the scopes. The value is the `AccessToken`; `scope["jwt"]`,
@@ -113,7 +117,9 @@ class JWTBearer(SecurityBase):
         model.description = description
         self.model, self.scheme_name = model, scheme_name or name
 
-    async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> AccessToken | None:
+    async def __call__(  # type: ignore[override]
+        self, connection: HTTPConnection, security_scopes: SecurityScopes
+    ) -> AccessToken | None:
         """Return the verified token; None where there is none, and none is needed.
 
         Raises:
@@ -312,7 +318,7 @@ def _model(
         flow = OAuthFlowAuthorizationCode(
             authorizationUrl=authorization_url, tokenUrl=token_url, scopes=dict(scopes or {})
         )
-        return OAuth2(flows=OAuthFlows(authorizationCode=flow)), "OAuth2"
+        return OAuth2Model(flows=OAuthFlows(authorizationCode=flow)), "OAuth2"
     if scopes is not None:
         raise ConfigurationError("scopes", "expected it with authorization_url and token_url")
     if openid_connect_url is not None:
