@@ -28,9 +28,10 @@ LAYERS = {
     "verifier": 7,
     "middleware": 8,
     "health": 8,
-    "testing": 9,
-    "cli": 10,
-    "__main__": 11,
+    "apps": 9,
+    "testing": 10,
+    "cli": 11,
+    "__main__": 12,
 }
 # What a layer may not import although it is lower.
 FORBIDDEN = {
