@@ -27,7 +27,6 @@ _BY_TOKEN: Mapping[Reason, Mapping[str, Any]] = {
     Reason.AUDIENCE_MISMATCH: {"audience": "https://another-api.test"},
     # RFC 9449 section 6.1
     Reason.BINDING_UNSUPPORTED: {"claims": {"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}},
-    Reason.TOKEN_EXPIRED: {"expires_in": -_LONG},
 }
 _BY_TEXT = (
     Reason.TOKEN_TOO_LARGE,
@@ -36,7 +35,12 @@ _BY_TEXT = (
     Reason.ALGORITHM_NOT_ALLOWED,
     Reason.SIGNATURE_INVALID,
 )
-_BY_POLICY = (Reason.ISSUER_UNTRUSTED, Reason.TOKEN_NOT_YET_VALID, Reason.TOKEN_ISSUED_IN_FUTURE)
+_BY_POLICY = (
+    Reason.ISSUER_UNTRUSTED,
+    Reason.TOKEN_NOT_YET_VALID,
+    Reason.TOKEN_ISSUED_IN_FUTURE,
+    Reason.TOKEN_EXPIRED,
+)
 
 BAD_TOKENS: tuple[Reason, ...] = tuple(
     reason for reason in Reason if reason in _BY_TOKEN or reason in _BY_TEXT or reason in _BY_POLICY
@@ -72,10 +76,17 @@ def bad_token(reason: Reason, policy: Policy, mint: Mint, now: float) -> str:
         Reason.TENANT_MISMATCH: lambda: {str(tenant): "another-tenant"},
         Reason.TOKEN_NOT_YET_VALID: lambda: {"nbf": now + _LONG},
         Reason.TOKEN_ISSUED_IN_FUTURE: lambda: {"iat": now + _LONG, "exp": now + _LONG + 60},
+        Reason.TOKEN_EXPIRED: lambda: _expired(policy, now),
         Reason.TOKEN_TOO_OLD: lambda: _old(policy, now),
         Reason.LIFETIME_TOO_LONG: lambda: {"iat": now, "exp": now + (policy.max_lifetime or 0.0) + _LONG},
     }
     return mint(claims=claims[reason]())
+
+
+def _expired(policy: Policy, now: float) -> dict[str, Any]:
+    # No longer ago than the token may be old, since that weighs more
+    ago = _LONG if policy.max_age is None else policy.leeway + min(policy.max_age / 2, 60)
+    return {"iat": now - ago, "exp": now - ago}
 
 
 def _old(policy: Policy, now: float) -> dict[str, Any]:

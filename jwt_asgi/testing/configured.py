@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from joserfc.jwk import OctKey
@@ -26,7 +26,7 @@ class Configured(NamedTuple):
     """
 
     policy: Policy
-    audience: str | tuple[str, ...] | None
+    audience: str | Sequence[str] | None
     algorithms: tuple[str, ...]
     sources: frozenset[str]
     secret: OctKey | None

@@ -33,7 +33,7 @@ class Client(Identities, TestClient):
         super().__init__(Application(app), **options)
 
     @property
-    def portal(self) -> BlockingPortal | None:  # type: ignore[override]
+    def portal(self) -> BlockingPortal | None:
         """The event loop of the lifespan, while it runs."""
         return self._running.get("portal")
 
