@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from jwt_asgi.errors import Reason
 from jwt_asgi.testing.tokens import TokenOptions
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
 
@@ -28,6 +29,10 @@ class Identities:
     def with_token(self, token: str) -> Self:
         """Return a client that sends this token, with every request and every WebSocket handshake."""
         return self._with_header({"authorization": f"Bearer {token}"})
+
+    def with_bad_token(self, reason: Reason | str) -> Self:
+        """Return a client that sends a token that is refused for this reason; see `TestIssuer.bad_token`."""
+        return self.with_token(self.issuer.bad_token(reason))
 
     def anonymous(self) -> Self:
         """Return a client that sends none."""
