@@ -124,7 +124,8 @@ class Gate:
     def metadata(self, scopes: Iterable[str] = ()) -> bytes:
         """Return the metadata of the resource as JSON, naming the scopes of the application's rules."""
         assert self.resource is not None  # noqa: S101 - for the type checker
-        return self.resource.document(self.verifier.issuers, scopes)
+        single = [issuer for issuer in self.verifier.issuers if isinstance(issuer, TrustedIssuer)]
+        return self.resource.document([issuer.policy.issuer for issuer in single], scopes)
 
 
 def list_of(option: str, values: Sequence[Any], kind: Any, expected: str) -> Sequence[Any]:  # noqa: ANN401 - a type or Callable
