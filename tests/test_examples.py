@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from examples.plain_asgi import notes
 from jwt_asgi import JWTMiddleware
 from jwt_asgi.testing import TestIssuer
 from tests.asgi import http
+
+SUITE = Path(__file__).parents[1] / "examples" / "test_todo_api.py"
 
 
 async def test_the_plain_example_reads_with_one_scope_and_writes_with_another() -> None:
@@ -16,3 +22,17 @@ async def test_the_plain_example_reads_with_one_scope_and_writes_with_another() 
     assert (await http(app, token=reader)).json() == {"notes_of": "ada"}
     assert (await http(app, token=reader, method="POST")).status == 403
     assert (await http(app)).status == 401
+
+
+def test_the_suite_of_the_todo_list_passes_as_users_run_it(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST_WORKER"):
+        monkeypatch.delenv(name, raising=False)
+    pytester.makeini("[pytest]\njwt_asgi_app = examples.todo_api:app\n")
+    # A plugin that is installed is left out, since it would be there twice
+    own = ("-p", "no:jwt_asgi", "-p", "jwt_asgi.testing.plugin", "-p", "no:cacheprovider", "-W", "error")
+    outcomes = pytester.runpytest_inprocess(*own, SUITE).parseoutcomes()
+    assert set(outcomes) == {"passed"}
+    assert outcomes["passed"] >= 10
+    assert len(SUITE.read_text(encoding="utf-8").splitlines()) <= 40

@@ -17,10 +17,10 @@ from examples import todo_api
 from jwt_asgi.testing import TestIssuer
 from tests.asgi import http, websocket
 
-ISSUER = TestIssuer("https://auth.example.com/", audience="https://api.example.com")
+ISSUER = TestIssuer.of(todo_api.app)
 PUBLIC = {"GET /healthz"}
 BOUNDED = settings(
-    max_examples=5,
+    max_examples=4,
     derandomize=True,
     database=None,
     deadline=None,
@@ -41,13 +41,11 @@ schema = schemathesis.openapi.from_asgi("/openapi.json", todo_api.app)
 
 
 @pytest.fixture(autouse=True)
-def issuer_in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The example's issuer is replaced, and nothing else."""
-    (door,) = todo_api.app.user_middleware
-    monkeypatch.setitem(door.kwargs, "fetch", ISSUER.fetch)
-    monkeypatch.setattr(todo_api.app, "middleware_stack", None)
+def issuer_in_this_process() -> Iterator[None]:
+    """The application is as it is in production."""
     todo_api.todos.clear()
-    yield
+    with ISSUER.standing_in():
+        yield
     todo_api.todos.clear()
 
 
