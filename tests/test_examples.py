@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,11 @@ def test_the_suite_of_the_todo_list_passes_as_users_run_it(
 ) -> None:
     for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST_WORKER"):
         monkeypatch.delenv(name, raising=False)
+    shutil.copy(SUITE, pytester.path)
     pytester.makeini("[pytest]\njwt_asgi_app = examples.todo_api:app\n")
     # A plugin that is installed is left out, since it would be there twice
     own = ("-p", "no:jwt_asgi", "-p", "jwt_asgi.testing.plugin", "-p", "no:cacheprovider", "-W", "error")
-    outcomes = pytester.runpytest_inprocess(*own, SUITE).parseoutcomes()
+    outcomes = pytester.runpytest_inprocess(*own).parseoutcomes()
     assert set(outcomes) == {"passed"}
     assert outcomes["passed"] >= 10
     assert len(SUITE.read_text(encoding="utf-8").splitlines()) <= 40
