@@ -130,6 +130,42 @@ def test_keys_are_made_once_in_a_session(session: pytest.Pytester) -> None:
     run(session).assert_outcomes(passed=3)
 
 
+def test_applications_may_differ_from_test_to_test(session: pytest.Pytester) -> None:
+    session.makepyfile(
+        """
+        import pytest
+        from jwt_asgi import JWTMiddleware
+
+        @pytest.fixture
+        def app(name):
+            return JWTMiddleware(None, issuer=f"https://{name}.example.com", audience="a", algorithms=["ES256"])
+
+        @pytest.mark.parametrize("name", ["one", "two", "one"])
+        def test_it(jwt_issuer, name):
+            assert jwt_issuer.issuer == f"https://{name}.example.com"
+        """
+    )
+    run(session).assert_outcomes(passed=3)
+
+
+def test_an_application_without_a_door_is_told(session: pytest.Pytester) -> None:
+    session.makepyfile(
+        """
+        import pytest
+        from starlette.applications import Starlette
+
+        @pytest.fixture
+        def app():
+            return Starlette()
+
+        def test_it(jwt_issuer): ...
+        """
+    )
+    result = run(session)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*found no JWTMiddleware, nor anything else with a Verifier, in Starlette*"])
+
+
 def test_without_an_application_it_is_said_what_to_write(session: pytest.Pytester) -> None:
     session.makepyfile("def test_it(jwt_client): ...")
     result = run(session)
