@@ -76,7 +76,7 @@ def test_the_suite_of_the_documentation_passes_and_is_short(session: pytest.Pyte
     session.makeini(INI.format(app="todos:app"))
     result = run(session)
     result.assert_outcomes(passed=21)
-    assert SUITE.count("\n") <= 45
+    assert SUITE.count("\n") <= 40
 
 
 def test_a_users_suite_passes_with_a_fixture_for_the_application(session: pytest.Pytester) -> None:
