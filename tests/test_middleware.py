@@ -643,7 +643,8 @@ async def test_a_framework_that_refuses_and_raises_all_the_same_is_told_of_once(
 
 async def test_the_doors_own_way_to_refuse_replaces_what_was_on_the_scope() -> None:
     inner = Inner()
-    await http(door(inner), token=ISSUER.token(), **{"jwt_asgi.refuse": "forged"})
+    forged: dict[str, Any] = {"jwt_asgi.refuse": "forged"}
+    await http(door(inner), token=ISSUER.token(), **forged)
     assert callable(inner.scopes[0]["jwt_asgi.refuse"])
 
 
