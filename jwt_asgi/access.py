@@ -44,12 +44,17 @@ logger = logging.getLogger("jwt_asgi")
 
 
 def check_access(
-    token: AccessToken | None, requirement: Requirement, *, path_params: Mapping[str, Any] | None = None
+    token: AccessToken | None,
+    requirement: Requirement,
+    *,
+    path_params: Mapping[str, Any] | None = None,
+    context: Context | None = None,
 ) -> AccessToken:
     """Return the token if it meets the requirement.
 
     `scope["jwt"]` may be given as it is: None, where no token was sent, meets no requirement. `path_params`, such as
-    Starlette's, are for rules with `PathParam` or `{name}`.
+    Starlette's, are for rules with `PathParam` or `{name}`; `context` is what rules of your own are told of the
+    request.
 
     Raises:
         AccessError: it does not; the reason says what is missing, a scope first.
@@ -57,7 +62,7 @@ def check_access(
     """
     if any(isinstance(leaf, ExternalPolicy) for leaf in requirement.leaves()):
         raise ConfigurationError("check_access", "a rule with an ExternalPolicy is awaited: await authorize(...)")
-    judgment = requirement.judge(token, _context(Context(), path_params))
+    judgment = requirement.judge(token, _context(context or Context(), path_params))
     if token is None or judgment.truth is not Truth.YES:
         raise refusal(judgment, token)
     return token
