@@ -38,12 +38,12 @@ from rest_framework.permissions import IsAuthenticated  # noqa: E402
 from rest_framework.response import Response  # noqa: E402
 from rest_framework.views import APIView  # noqa: E402
 
-from jwt_asgi.django import refuse, require  # noqa: E402
+from jwt_asgi.django import JWTAuthMiddleware, refuse, require  # noqa: E402
 from jwt_asgi.errors import AccessError  # noqa: E402
 
 READ = Scope("todos:read")
 THREADS: list[int] = []
-"""Where external policies were asked."""
+"""Where external policies were asked, and where the middleware ran."""
 
 
 async def calendar(token: object, context: Context) -> bool:
@@ -230,6 +230,14 @@ class OwnMiddleware:
         except AccessError as error:
             return refuse(request, error)
         return await self._get_response(request)
+
+
+class WatchedMiddleware(JWTAuthMiddleware):
+    """Ours, with a look at where it runs."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        THREADS.append(threading.get_ident())
+        return super().__call__(request)
 
 
 class SyncMiddleware:

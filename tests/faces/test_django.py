@@ -212,6 +212,7 @@ async def test_a_refusal_after_the_response_has_begun_is_raised_on(app: ASGIApp,
 
 OURS = "jwt_asgi.django.JWTAuthMiddleware"
 SYNC = "tests.faces.django_project.SyncMiddleware"
+WATCHED = "tests.faces.django_project.WatchedMiddleware"
 OWN = "tests.faces.django_project.OwnMiddleware"
 
 
@@ -226,6 +227,19 @@ async def test_it_stands_on_either_side_of_a_sync_middleware(
     assert (answer.status, answer.challenge, answer.header("x-seen")) == (403, LACKS_READ, "403")
     assert (await http(app, path=path, token=ISSUER.token(scope="todos:read"))).status == 200
     assert [decision.outcome for decision in told] == [Outcome.REFUSED, Outcome.GRANTED]
+
+
+@pytest.mark.parametrize(
+    ("middleware", "in_the_loop"), [([WATCHED], True), ([SYNC, WATCHED], True), ([WATCHED, SYNC], False)]
+)
+async def test_the_middleware_takes_no_thread_that_another_one_does_not_take(
+    told: list[Decision], middleware: list[str], in_the_loop: bool
+) -> None:
+    with override_settings(MIDDLEWARE=middleware):
+        app = door(told)
+    django_project.THREADS.clear()
+    assert (await http(app, path="/who", token=ISSUER.token())).status == 200
+    assert [thread == threading.get_ident() for thread in django_project.THREADS] == [in_the_loop]
 
 
 async def test_a_middleware_of_the_project_can_refuse_too(told: list[Decision]) -> None:
