@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Unpack
 
@@ -11,7 +12,7 @@ from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.challenge import Answer
 from jwt_asgi._core.paths import Exemption, RouteRule, RouteRules, is_preflight, method_of, needed_scopes, route_path
 from jwt_asgi._core.resource import resource_answer
-from jwt_asgi.access import authorize
+from jwt_asgi.access import authorize_all
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason
 from jwt_asgi.gate import REFUSE, Gate, GateOptions, list_of
 from jwt_asgi.identity import set_identity
@@ -178,9 +179,8 @@ async def _meet(rules: Sequence[RouteRule], token: AccessToken | None, scope: AS
     path, method = route_path(scope), method_of(scope)
     if not rules:
         raise AccessError(Reason.ROUTE_NOT_COVERED, f'add a rule for {method}, or "/*" with AnyToken() for the rest')
-    for rule in rules:
-        context = Context(method=method, path=path, path_params=rule.path_params)
-        await authorize(token, rule.requirement, context=context)
+    context = Context(method=method, path=path)
+    await authorize_all(token, [(rule.requirement, replace(context, path_params=rule.path_params)) for rule in rules])
 
 
 class _Verdict:
