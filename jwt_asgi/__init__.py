@@ -43,6 +43,8 @@ Beside the way:
     access.py              access rules as values, and how they are checked
     profiles.py            named loosenings per identity provider
     instrumentation.py     Decision + Hook, KeyEvent + KeyHook; the logging adapters
+    quart.py               Quart: JWT(app), require, current_token
+    django.py              Django: a middleware for request.auth and refusals, require
     health.py              live and ready, for probes
     apps.py                an application -> the doors in it
     testing/               the test kit; nothing imports it
