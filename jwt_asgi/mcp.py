@@ -140,12 +140,19 @@ class MCPGuard:
             return await self._app(scope, receive, send)
         messages = await _read(receive, self._limit)
         if messages is None:
-            return await _refuse(send, 413, "the message is too long")
+            return await _refuse(send, 413, -32600, "the message is too long")
         try:
             called = _called(b"".join(message.get("body", b"") for message in messages))
         except (ValueError, RecursionError):
-            return await _refuse(send, 400, "the message is not JSON")
-        await self._authorize(called, token, scope)
+            return await _refuse(send, 400, -32700, "the message is not JSON")
+        try:
+            await self._authorize(called, token, scope)
+        except AccessError as error:
+            gate: Gate | None = scope.get("jwt_asgi.gate")
+            if gate is None:
+                raise
+            answer = gate.refuse(error, scope, token=token, began=perf_counter())
+            return await _answer(send, answer.status, answer.headers, answer.body)
 
         async def replay() -> Message:
             return messages.pop(0) if messages else await receive()
@@ -264,10 +271,13 @@ def _members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-async def _refuse(send: Send, status: int, message: str) -> None:
+async def _refuse(send: Send, status: int, code: int, message: str) -> None:
     """Answer a message that cannot be looked into, as JSON-RPC 2.0 section 5.1 words it."""
-    code = -32700 if status == 400 else -32600  # noqa: PLR2004 - HTTP
     body = json.dumps({"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await _answer(send, status, headers, body)
+
+
+async def _answer(send: Send, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": list(headers)})
     await send({"type": "http.response.body", "body": body})

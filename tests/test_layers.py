@@ -52,6 +52,9 @@ BOUNDARIES = {
     "cachetools": {"_keys/remote.py", "tenants.py"},
     "starlette": {"identity.py", "starlette.py", "fastapi.py"},
     "uvicorn": {"cli/demo.py"},
+    "mcp": {"mcp.py"},
+    "fastmcp": {"mcp.py"},
+    "pydantic": {"mcp.py"},
 }
 IMPURE = {"asyncio", "time", "os", "socket", "logging", "threading", "random", "datetime", "secrets", "pathlib"}
 

@@ -35,6 +35,8 @@ from jwt_asgi import (
     check_access,
 )
 from jwt_asgi.access import AnyToken, ExternalPolicy
+from jwt_asgi.gate import Gate
+from jwt_asgi.identity import set_identity
 from jwt_asgi.instrumentation import Outcome
 from jwt_asgi.mcp import (
     MCPAccessToken,
@@ -288,6 +290,25 @@ async def test_a_tool_may_check_the_token_itself() -> None:
 async def test_the_guard_without_the_door_lets_nobody_in() -> None:
     with pytest.raises(ConfigurationError, match=r"write JWTMiddleware\(MCPGuard"):
         await post(MCPGuard(nothing), call("who"), ISSUER.token())
+
+
+async def test_inside_a_face_that_verifies_by_itself_the_guard_answers_and_tells_of_the_refusal() -> None:
+    told: list[Decision] = []
+    gate = Gate(**OPTIONS, hooks=[told.append])
+    guard = MCPGuard(nothing, tools=TOOLS)
+
+    async def face(scope: ASGIScope, receive: Receive, send: Send) -> None:
+        set_identity(scope, await gate.token_of(scope))
+        scope["jwt_asgi.gate"] = gate
+        await guard(scope, receive, send)
+
+    assert (await post(face, call("who"), ISSUER.token())).status == 204
+    refused = await post(face, call("add"), ISSUER.token())
+
+    assert refused.status == 403
+    assert refused.challenge is not None
+    assert 'scope="notes:write"' in refused.challenge
+    assert [decision.reason for decision in told] == [Reason.SCOPE_MISSING]
 
 
 async def test_the_guard_passes_on_what_is_no_request_and_streams() -> None:
