@@ -94,10 +94,9 @@ async def running(server: MCPServer, *, host: str = "notes.example.com") -> Asyn
 
 def door(app: ASGIApp, told: list[Decision] | None = None, **options: Any) -> JWTMiddleware:
     """The door, as it is recommended."""
-    hooks = [[].append if told is None else told.append]
-    return JWTMiddleware(
-        app, resource=ProtectedResource(URL, scopes=["notes:read"]), hooks=hooks, **(dict(OPTIONS) | options)
-    )
+    given: dict[str, Any] = {**OPTIONS, **options}
+    hooks = [] if told is None else [told.append]
+    return JWTMiddleware(app, resource=ProtectedResource(URL, scopes=["notes:read"]), hooks=hooks, **given)
 
 
 async def post(
