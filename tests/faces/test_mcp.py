@@ -69,6 +69,14 @@ def notes() -> MCPServer:
         assert token is not None
         return f"{token.subject}: {text}"
 
+    @server.resource("notes://{name}")
+    async def note(name: str, ctx: Context) -> str:
+        return reader(ctx)
+
+    @server.prompt()
+    async def greet(ctx: Context) -> str:
+        return reader(ctx)
+
     @server.tool()
     def who() -> str | None:
         token = get_access_token()
@@ -82,6 +90,11 @@ def notes() -> MCPServer:
             raise ToolError(str(error)) from None
 
     return server
+
+
+def reader(ctx: object) -> str:
+    """Whoever may read."""
+    return check_access(current_token(ctx), READ).subject or ""
 
 
 @asynccontextmanager
@@ -113,20 +126,25 @@ async def post(
         headers.append((b"mcp-session-id", session.encode()))
     if version == MODERN and isinstance(message, dict):
         headers.append((b"mcp-method", message["method"].encode()))
-        headers += [(b"mcp-name", name.encode()) for name in [message["params"].get("name")] if name]
+        named = message["params"].get("name") or message["params"].get("uri")
+        headers += [] if named is None else [(b"mcp-name", named.encode())]
     body = message if isinstance(message, bytes) else json.dumps(message).encode()
     return await http(app, method="POST", path="/mcp", headers=headers, body=body, token=token)
 
 
 def call(tool: str, **arguments: str) -> dict[str, Any]:
     """A call of a tool, for either version."""
+    return request("tools/call", name=tool, arguments=arguments)
+
+
+def request(method: str, **params: Any) -> dict[str, Any]:
+    """A request, for either version."""
     meta = {
         PROTOCOL_VERSION_META_KEY: MODERN,
         CLIENT_INFO_META_KEY: {"name": "test", "version": "1"},
         CLIENT_CAPABILITIES_META_KEY: {},
     }
-    params = {"name": tool, "arguments": arguments, "_meta": meta}
-    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    return {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": meta}}
 
 
 async def begin(app: ASGIApp, token: str) -> str:
@@ -286,6 +304,20 @@ async def test_a_tool_may_check_the_token_itself() -> None:
     assert "role_missing" in text_of(refused)
 
 
+@pytest.mark.parametrize("framework", ["SDK", "FastMCP"])
+async def test_resources_and_prompts_read_the_token_too(framework: str) -> None:
+    ada = ISSUER.token(subject="ada", scope="notes:read")
+    async with running(notes()) if framework == "SDK" else fastmcp_running(fastmcp_notes()) as server:
+        app = door(MCPGuard(server, tools=TOOLS))
+        note = await post(app, request("resources/read", uri="notes://1"), ada, version=MODERN)
+        greeting = await post(app, request("prompts/get", name="greet"), ada, version=MODERN)
+        refused = await post(app, request("prompts/get", name="greet"), ISSUER.token(), version=MODERN)
+
+    assert note.json()["result"]["contents"][0]["text"] == "ada"
+    assert greeting.json()["result"]["messages"][0]["content"]["text"] == "ada"
+    assert "error" in refused.json()
+
+
 async def test_the_guard_without_the_door_lets_nobody_in() -> None:
     with pytest.raises(ConfigurationError, match=r"write JWTMiddleware\(MCPGuard"):
         await post(MCPGuard(nothing), call("who"), ISSUER.token())
@@ -391,21 +423,22 @@ async def test_an_outage_of_the_issuer_is_raised_so_that_no_client_throws_its_to
         await verifier.verify_token(ISSUER.token())
     assert [decision.outcome for decision in told] == [Outcome.UNAVAILABLE]
 
+
+@pytest.mark.parametrize("framework", ["SDK", "FastMCP"])
+async def test_the_frameworks_answer_an_outage_by_500(framework: str) -> None:
+    verifier = MCPTokenVerifier(**(dict(OPTIONS) | {"fetch": down}), key_caching=FAST, hooks=[])  # type: ignore[arg-type]
+    server: Any = running(sdk_server(verifier))
+    if framework == "FastMCP":
+        server = fastmcp_running(fastmcp_notes(auth=fastmcp_verifier(verifier)))
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    async with running(sdk_server(verifier)) as app:
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": "/mcp",
-            "query_string": b"",
-            "headers": [(b"authorization", b"Bearer " + ISSUER.token().encode())],
-        }
+    headers = [(b"authorization", b"Bearer " + ISSUER.token().encode())]
+    async with server as app:
         with pytest.raises(KeysUnavailable):
-            await app(scope, no_receive, send)
+            await app({**http_scope("/mcp"), "headers": headers}, no_receive, send)
     assert sent[0]["status"] == 500
 
 
@@ -464,6 +497,14 @@ def fastmcp_notes(**options: Any) -> FastMCP:
         assert token is not None
         return f"{token.subject}: {text}"
 
+    @server.resource("notes://{name}")
+    async def note(name: str, ctx: FastMCPContext) -> str:
+        return reader(ctx)
+
+    @server.prompt
+    async def greet(ctx: FastMCPContext) -> str:
+        return reader(ctx)
+
     @server.tool(auth=require_scopes("notes:write"))
     async def who() -> str:
         token = fastmcp_access_token()
@@ -487,9 +528,11 @@ async def test_fastmcp_behind_door_and_guard_reads_the_token_and_knows_its_scope
         added = await post(app, call("add", text="milk"), ada, version=MODERN)
         refused = await post(app, call("add", text="milk"), ISSUER.token(), version=MODERN)
         who = await post(app, call("who"), ada, version=MODERN)
+        listed = await post(app, request("tools/list"), ISSUER.token(scope="notes:read"), version=MODERN)
 
     assert text_of(added) == "ada: milk"
     assert refused.status == 403
+    assert [tool["name"] for tool in listed.json()["result"]["tools"]] == ["add"]
     assert text_of(who) == f"ada {ISSUER.issuer}"
 
 
@@ -515,6 +558,11 @@ async def test_fastmcp_takes_its_tokens_from_the_verifier() -> None:
 
 
 FAST = KeyCaching(timeout=0.3)
+
+
+def http_scope(path: str) -> dict[str, Any]:
+    """A POST."""
+    return {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": []}
 
 
 async def down(url: str, *, headers: Mapping[str, str], timeout: float, limit: int) -> FetchResponse:
@@ -552,5 +600,5 @@ async def sent_by(app: ASGIApp, incoming: list[Message], *, scope: Mapping[str, 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await app({"type": "http", "method": "POST", "path": "/mcp", "headers": [], **scope}, receive, send)
+    await app({**http_scope("/mcp"), **scope}, receive, send)
     return sent
