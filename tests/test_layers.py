@@ -57,6 +57,9 @@ BOUNDARIES = {
     "quart": {"quart.py"},
     "django": {"django.py"},
     "asgiref": {"django.py"},
+    "mcp": {"mcp.py"},
+    "fastmcp": {"mcp.py"},
+    "pydantic": {"mcp.py"},
 }
 IMPURE = {"asyncio", "time", "os", "socket", "logging", "threading", "random", "datetime", "secrets", "pathlib"}
 
