@@ -47,6 +47,7 @@ Beside the way:
     quart.py               Quart: JWT(app), require, current_token
     django.py              Django: a middleware for request.auth and refusals, require
     health.py              live and ready, for probes
+    fastapi.py             FastAPI: JWTBearer, require, CurrentToken
     apps.py                an application -> the doors in it
     testing/               the test kit; nothing imports it
         issuer.py             TestIssuer: an issuer in the test's process, tokens, rotation, outage, time

@@ -51,6 +51,7 @@ BOUNDARIES = {
     "joserfc": {"_core/signature.py", "_core/jwks.py", "testing/signing.py", "testing/configured.py"},
     "httpx": {"_keys/fetch.py", "testing/async_client.py"},
     "cachetools": {"_keys/remote.py", "tenants.py"},
+    "fastapi": {"fastapi.py"},
     "starlette": {"identity.py", "starlette.py", "fastapi.py", "testing/sync_client.py"},
     "pytest": {"testing/plugin.py"},
     "uvicorn": {"cli/demo.py"},
