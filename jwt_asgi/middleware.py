@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Unpack
 
@@ -13,7 +13,7 @@ from jwt_asgi._core.paths import Exemption, RouteRule, RouteRules, is_preflight,
 from jwt_asgi._core.resource import resource_answer
 from jwt_asgi.access import authorize
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason
-from jwt_asgi.gate import Gate, GateOptions, list_of
+from jwt_asgi.gate import Gate, GateOptions, Verdict, list_of
 from jwt_asgi.identity import set_identity
 from jwt_asgi.instrumentation import Outcome
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
@@ -127,45 +127,29 @@ class JWTMiddleware:
                 if self._rules is not None:
                     await _meet(rules, token, scope)
             except JWTASGIError as error:
-                return await self._refuse(error, token, began, scope, receive, send, rules)
+                answer = self._gate.refuse(error, scope, token=token, began=began, needs=needed_scopes(rules))
+                return await _answer(answer, scope, receive, send)
             outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
         set_identity(scope, token)
-        seconds = perf_counter() - began
-        door = _Passage(receive, send, lambda: self._gate.grant(outcome, scope, token=token, seconds=seconds))
+        verdict = Verdict(self._gate, outcome, token, began)
+        scope.pop("jwt_asgi.gate", None)
+        scope["jwt_asgi.door"] = verdict
+        door = _Passage(scope, receive, send, verdict)
         try:
             await self._app(scope, door.receive if scope["type"] == "websocket" else receive, door.send)
         except AccessError as error:
             if door.used:
                 raise
-            await self._refuse(error, token, began, scope, door.receive_connect, send)
+            await _answer(verdict.refuse(error, scope), scope, door.receive_connect, send)
         except BaseException:
-            door.use()
+            verdict.grant(scope)
             raise
         else:
-            door.use()
+            verdict.grant(scope)
         return None
 
     def _is_exempt(self, scope: ASGIScope) -> bool:
         return is_preflight(scope) or (bool(self._exempt) and any(path.covers(scope) for path in self._exempt))
-
-    async def _refuse(
-        self,
-        error: JWTASGIError,
-        token: AccessToken | None,
-        began: float,
-        scope: ASGIScope,
-        receive: Receive,
-        send: Send,
-        rules: Sequence[RouteRule] = (),
-    ) -> None:
-        answer = self._gate.refuse(error, scope, token=token, began=began, needs=needed_scopes(rules))
-        if scope["type"] == "http":
-            await _send_answer(answer, send, "http.response", body=scope["method"] != "HEAD")
-        elif (await receive())["type"] == "websocket.connect":
-            if "websocket.http.response" in scope.get("extensions", {}):
-                await _send_answer(answer, send, "websocket.http.response", body=True)
-            else:
-                await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
 
     async def _tell_of_resource(self, scope: ASGIScope, send: Send) -> None:
         """Serve the metadata of RFC 9728 to anyone, browsers of other origins too."""
@@ -187,24 +171,28 @@ async def _meet(rules: Sequence[RouteRule], token: AccessToken | None, scope: AS
 class _Passage:
     """The application's way back to the client: it knows whether it was used, and tells of the decision then.
 
-    Until then the application may still refuse by raising AccessError, and one request has one decision.
+    Until then the application may still refuse by raising AccessError, and one request has one decision. A WebSocket
+    that is closed after `refuse` gets the answer in the place of the close.
     """
 
-    __slots__ = ("_connect", "_receive", "_send", "_tell", "used")
+    __slots__ = ("_connect", "_receive", "_scope", "_send", "_verdict", "used")
 
-    def __init__(self, receive: Receive, send: Send, tell: Callable[[], None]) -> None:
-        self._receive, self._send, self._tell = receive, send, tell
+    def __init__(self, scope: ASGIScope, receive: Receive, send: Send, verdict: Verdict) -> None:
+        self._scope, self._receive, self._send, self._verdict = scope, receive, send, verdict
         self._connect: Message | None = None
         self.used = False
 
-    def use(self) -> None:
+    async def send(self, message: Message) -> None:
+        answer = self._verdict.answer
+        if answer is not None and message["type"] == "websocket.close":
+            if not self.used:
+                self.used = True
+                return await _deny(answer, self._scope, self._send)
+            message = {**message, "code": _POLICY_VIOLATION, "reason": ""}
         if not self.used:
             self.used = True
-            self._tell()
-
-    async def send(self, message: Message) -> None:
-        self.use()
-        await self._send(message)
+            self._verdict.grant(self._scope)
+        return await self._send(message)
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -214,6 +202,21 @@ class _Passage:
     async def receive_connect(self) -> Message:
         """Return the first message, which the application may have taken already."""
         return self._connect or await self._receive()
+
+
+async def _answer(answer: Answer, scope: ASGIScope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        await _send_answer(answer, send, "http.response", body=scope["method"] != "HEAD")
+    elif (await receive())["type"] == "websocket.connect":
+        await _deny(answer, scope, send)
+
+
+async def _deny(answer: Answer, scope: ASGIScope, send: Send) -> None:
+    """Refuse a WebSocket before it is accepted, with the whole answer where the server can send it."""
+    if "websocket.http.response" in (scope.get("extensions") or {}):
+        await _send_answer(answer, send, "websocket.http.response", body=True)
+    else:
+        await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
 
 
 async def _send_answer(answer: Answer, send: Send, prefix: str, *, body: bool) -> None:
