@@ -19,7 +19,7 @@ from jwt_asgi.instrumentation import Outcome
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
 from jwt_asgi.verifier import StartUp, check_start_up
 
-__all__ = ["JWTMiddleware"]
+__all__ = ["JWTMiddleware", "send_answer"]
 
 _POLICY_VIOLATION = 1008
 """RFC 6455 section 7.4.1. Before the handshake is accepted, servers answer a close with 403."""
@@ -154,8 +154,7 @@ class JWTMiddleware:
     async def _tell_of_resource(self, scope: ASGIScope, send: Send) -> None:
         """Serve the metadata of RFC 9728 to anyone, browsers of other origins too."""
         scopes = () if self._rules is None else self._rules.scopes()
-        answer = resource_answer(self._gate.metadata(scopes), scope["method"])
-        await _send_answer(answer, send, "http.response", body=scope["method"] != "HEAD")
+        await send_answer(resource_answer(self._gate.metadata(scopes), scope["method"]), scope, send)
 
 
 async def _meet(rules: Sequence[RouteRule], token: AccessToken | None, scope: ASGIScope) -> None:
@@ -206,7 +205,7 @@ class _Passage:
 
 async def _answer(answer: Answer, scope: ASGIScope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
-        await _send_answer(answer, send, "http.response", body=scope["method"] != "HEAD")
+        await send_answer(answer, scope, send)
     elif (await receive())["type"] == "websocket.connect":
         await _deny(answer, scope, send)
 
@@ -214,11 +213,14 @@ async def _answer(answer: Answer, scope: ASGIScope, receive: Receive, send: Send
 async def _deny(answer: Answer, scope: ASGIScope, send: Send) -> None:
     """Refuse a WebSocket before it is accepted, with the whole answer where the server can send it."""
     if "websocket.http.response" in (scope.get("extensions") or {}):
-        await _send_answer(answer, send, "websocket.http.response", body=True)
+        await send_answer(answer, scope, send)
     else:
         await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
 
 
-async def _send_answer(answer: Answer, send: Send, prefix: str, *, body: bool) -> None:
+async def send_answer(answer: Answer, scope: ASGIScope, send: Send) -> None:
+    """Send a whole answer, in the place of a handshake's where the connection is a WebSocket."""
+    prefix = "http.response" if scope["type"] == "http" else "websocket.http.response"
+    body = b"" if scope.get("method") == "HEAD" else answer.body
     await send({"type": f"{prefix}.start", "status": answer.status, "headers": list(answer.headers)})
-    await send({"type": f"{prefix}.body", "body": answer.body if body else b""})
+    await send({"type": f"{prefix}.body", "body": body})
