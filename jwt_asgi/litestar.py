@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from time import perf_counter
@@ -15,12 +15,12 @@ from litestar.connection import ASGIConnection
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.exceptions.responses import create_exception_response
-from litestar.handlers import BaseRouteHandler
+from litestar.handlers import ASGIRouteHandler, BaseRouteHandler
 from litestar.middleware import DefineMiddleware
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins import InitPlugin, ReceiveRoutePlugin
 from litestar.routes import BaseRoute, HTTPRoute
-from litestar.types import Receive, Scope, Send
+from litestar.types import Guard, Receive, Scope, Send
 
 from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.paths import is_preflight, method_of
@@ -37,7 +37,7 @@ __all__ = ["JWTPlugin", "require"]
 _FORGOTTEN = "nothing has verified a token: give JWTPlugin the issuer, or put JWTMiddleware around the application"
 
 
-def require(rule: Requirement) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]:
+def require(rule: Requirement) -> Guard:
     """Return a guard that lets in tokens that meet a rule: `@get("/todos", guards=[require(Scope("todos:read"))])`.
 
     It is for every layer, and for HTTP, WebSocket and ASGI handlers alike.
@@ -100,7 +100,8 @@ class JWTPlugin(InitPlugin, ReceiveRoutePlugin):
         """Add the middleware, the dependency, the security scheme, and what makes an answer of an `AccessError`."""
         if app_config.opt.get("jwt_exempt") is True:
             raise ConfigurationError("opt", "expected jwt_exempt on routes; for the whole application it opens all")
-        app_config.middleware.insert(0, DefineMiddleware(_BehindTheDoor if self._door is None else self._door.around))
+        around: Any = _BehindTheDoor if self._door is None else self._door.around
+        app_config.middleware.insert(0, DefineMiddleware(around))
         app_config.after_exception.append(_tell_of_refusal)
         app_config.exception_handlers = {AccessError: _answer, **app_config.exception_handlers}
         if self._dependency is not None:
@@ -164,13 +165,15 @@ class _Door(JWTMiddleware):
 
     _is_exempt = is_exempt
 
-    def routes(self) -> list[Any]:
+    def routes(self) -> list[ASGIRouteHandler]:
         """Return a route for the metadata of RFC 9728, since Litestar calls nothing where it knows no route."""
-        resource = self._gate.resource
-        return [] if resource is None else [asgi(resource.metadata_path, jwt_exempt=True, copy_scope=False)(self._metadata)]
 
-    async def _metadata(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
-        await self._tell_of_resource(cast("ASGIScope", scope), cast("Any", send))
+        # No method: Litestar would copy the door with it
+        async def metadata(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI
+            await self._tell_of_resource(cast("ASGIScope", scope), send)
+
+        resource = self._gate.resource
+        return [] if resource is None else [asgi(resource.metadata_path, jwt_exempt=True, copy_scope=False)(metadata)]
 
     async def _tell_of_resource(self, scope: ASGIScope, send: Any) -> None:  # noqa: ANN401 - Litestar's or ASGI's
         await send_answer(resource_answer(self._gate.metadata(self.scopes), scope["method"]), scope, send)

@@ -58,7 +58,7 @@ class JWTAuthBackend(AuthenticationBackend):
         try:
             token = await self._gate.token_of(scope)
         except JWTASGIError as error:
-            raise _Refused(self._gate.refuse(error, scope, token=None, began=began)) from error
+            raise _RefusedError(self._gate.refuse(error, scope, token=None, began=began)) from error
         outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
         self._gate.grant(outcome, scope, token=token, seconds=perf_counter() - began)
         set_identity(scope, token)
@@ -68,7 +68,7 @@ class JWTAuthBackend(AuthenticationBackend):
     @staticmethod
     def on_error(conn: HTTPConnection, error: Exception) -> Response:
         """Answer a refused connection with the status and the challenge of the error."""
-        if isinstance(error, _Refused):
+        if isinstance(error, _RefusedError):
             return _response(error.answer, conn)
         return PlainTextResponse(str(error), status_code=400)
 
@@ -118,7 +118,7 @@ def requires(*rules: Requirement | str | Sequence[str]) -> Callable[[Endpoint], 
     return decorate
 
 
-async def on_access_error(connection: HTTPConnection, error: Exception) -> Response | None:
+async def on_access_error(connection: HTTPConnection, error: Exception) -> Any:  # noqa: ANN401 - Starlette's types
     """Answer an `AccessError`: `Starlette(exception_handlers={AccessError: on_access_error})`.
 
     It is needed where `check_access` is called in an endpoint and the exception would meet Starlette's own answer to
@@ -136,7 +136,7 @@ async def on_access_error(connection: HTTPConnection, error: Exception) -> Respo
     return None
 
 
-class _Refused(AuthenticationError):
+class _RefusedError(AuthenticationError):
     """A bad token; its text is for anyone, since Starlette may answer with it."""
 
     def __init__(self, answer: Answer) -> None:
@@ -166,7 +166,9 @@ def _requirement(rules: Sequence[Requirement | str | Sequence[str]]) -> Requirem
     for rule in rules:
         flat += rule if isinstance(rule, (list, tuple)) else [rule]
     if not flat:
-        raise ConfigurationError("requires", 'expected scopes or rules, as requires("todos:read"); AnyToken() is any token')
+        raise ConfigurationError(
+            "requires", 'expected scopes or rules, as requires("todos:read"); AnyToken() is any token'
+        )
     return functools.reduce(and_, map(_rule, flat))
 
 

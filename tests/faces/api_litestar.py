@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 from litestar import Litestar, WebSocket, websocket
 from litestar import Request as HTTPRequest
 from litestar import route as http_route
 from litestar.handlers import BaseRouteHandler
+from litestar.types import Guard
 
-from jwt_asgi import JWTMiddleware, check_access
+from jwt_asgi import Decision, JWTMiddleware, check_access
+from jwt_asgi.gate import GateOptions
+from jwt_asgi.instrumentation import Hook
 from jwt_asgi.litestar import JWTPlugin, require
 from jwt_asgi.types import ASGIApp
 from tests.faces.conformance import ROUTES, Face, Options, Route, seen
 
 
 def _handler(route: Route) -> BaseRouteHandler:
-    guards = [] if route.requirement is None or route.in_body else [require(route.requirement)]
+    guards: list[Guard] = [] if route.requirement is None or route.in_body else [require(route.requirement)]
     path = route.path.replace("}", ":str}")
 
     if route.websocket:
@@ -49,16 +53,34 @@ def api(plugin: JWTPlugin) -> Litestar:
     return Litestar([_handler(route) for route in ROUTES.values()], plugins=[plugin])
 
 
+@cache
+def _inside() -> Litestar:
+    return api(JWTPlugin())
+
+
+_APPS: dict[object, Litestar] = {}
+_HOOKS: list[Hook] = []
+
+
+def _tell_the_last(decision: Decision) -> None:
+    _HOOKS[-1](decision)
+
+
 @asynccontextmanager
 async def with_the_plugin(options: Options) -> AsyncIterator[ASGIApp]:
-    """`JWTPlugin` verifies."""
-    yield api(JWTPlugin(**options.gate))  # type: ignore[misc]
+    """`JWTPlugin` verifies. An application takes Litestar 100 ms to make: each configuration has one."""
+    gate = options.gate
+    configuration = (gate.get("anonymous"), gate.get("realm"), gate["fetch"])
+    if configuration not in _APPS:
+        _APPS[configuration] = api(JWTPlugin(**GateOptions({**gate, "hooks": [_tell_the_last]})))
+    _HOOKS.extend(gate["hooks"] or ())
+    yield cast("ASGIApp", _APPS[configuration])
 
 
 @asynccontextmanager
 async def inside_the_door(options: Options) -> AsyncIterator[ASGIApp]:
     """`JWTMiddleware` around the application verifies."""
-    yield JWTMiddleware(api(JWTPlugin()), exempt=options.exempt, **options.gate)  # type: ignore[arg-type]
+    yield JWTMiddleware(cast("ASGIApp", _inside()), exempt=options.exempt, **options.gate)
 
 
 FACES = (
