@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from time import perf_counter
-from typing import Any, Unpack, cast
+from typing import Annotated, Any, Unpack, cast
 
+import litestar.di
 from litestar import Litestar, Request, Response, asgi
 from litestar.config.app import AppConfig
 from litestar.connection import ASGIConnection
@@ -32,7 +33,11 @@ from jwt_asgi.middleware import JWTMiddleware, send_answer
 from jwt_asgi.types import ASGIApp, ASGIScope
 from jwt_asgi.verifier import StartUp, check_start_up
 
-__all__ = ["JWTPlugin", "require"]
+__all__ = ["CurrentToken", "JWTPlugin", "require"]
+
+# Litestar 3 wants dependencies marked; older versions have no mark
+CurrentToken = Annotated[AccessToken, getattr(litestar.di, "Dependency", object)()]
+"""The type of a handler's parameter `token`: the verified token. Where there is none, the handler is not called."""
 
 _FORGOTTEN = "nothing has verified a token: give JWTPlugin the issuer, or put JWTMiddleware around the application"
 
@@ -65,9 +70,9 @@ class JWTPlugin(InitPlugin, ReceiveRoutePlugin):
     """Protects a Litestar application: every route that is not exempt needs a good token.
 
     `Litestar(plugins=[JWTPlugin(issuer=..., audience=..., algorithms=[...])])`. Handlers get the token as `token:
-    AccessToken`, or `request.scope["jwt"]`; `check_access` may be called in them; OpenAPI documents say what is needed.
-    Exempt is a route whose `opt` has `jwt_exempt=True`: `@get("/healthz", jwt_exempt=True)`. Without any option the
-    plugin is for an application that has `JWTMiddleware` around it, which verifies.
+    CurrentToken`, or as `request.scope["jwt"]`, and may call `check_access`. OpenAPI documents say which scopes are
+    needed. Exempt is a route whose `opt` has `jwt_exempt=True`: `@get("/healthz", jwt_exempt=True)`. Without any option
+    the plugin is for an application that has `JWTMiddleware` around it, which verifies.
 
     Args:
         exempt: Paths, as those of `JWTMiddleware`, of routes that are no mounts. A slash at the end does not count.

@@ -50,7 +50,7 @@ def _handler(route: Route) -> BaseRouteHandler:
 
 def api(plugin: JWTPlugin) -> Litestar:
     """The application."""
-    return Litestar([_handler(route) for route in ROUTES.values()], plugins=[plugin])
+    return Litestar([_handler(route) for route in ROUTES.values()], plugins=[plugin], openapi_config=None)
 
 
 @cache
