@@ -44,6 +44,8 @@ Beside the way:
     profiles.py            named loosenings per identity provider
     instrumentation.py     Decision + Hook, KeyEvent + KeyHook; the logging adapters
     health.py              live and ready, for probes
+    starlette.py           Starlette: an authentication backend, and rules on endpoints
+    litestar.py            Litestar: a plugin, and guards
     testing.py             the test kit: an in-process issuer, good and bad tokens
     cli/ __main__.py       the command line: demo, explain, doctor; nothing imports it
 """

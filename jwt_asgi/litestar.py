@@ -19,7 +19,7 @@ from litestar.exceptions.responses import create_exception_response
 from litestar.handlers import ASGIRouteHandler, BaseRouteHandler
 from litestar.middleware import DefineMiddleware
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.plugins import InitPlugin, ReceiveRoutePlugin
+from litestar.plugins.base import InitPlugin, ReceiveRoutePlugin
 from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import Guard, Receive, Scope, Send
 

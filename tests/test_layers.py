@@ -51,6 +51,7 @@ BOUNDARIES = {
     "httpx": {"_keys/fetch.py"},
     "cachetools": {"_keys/remote.py", "tenants.py"},
     "starlette": {"identity.py", "starlette.py", "fastapi.py"},
+    "litestar": {"litestar.py"},
     "uvicorn": {"cli/demo.py"},
 }
 IMPURE = {"asyncio", "time", "os", "socket", "logging", "threading", "random", "datetime", "secrets", "pathlib"}

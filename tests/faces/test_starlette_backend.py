@@ -18,8 +18,18 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from jwt_asgi import AccessError, ConfigurationError, Decision, JWTMiddleware, Reason, Role, Scope, check_access
-from jwt_asgi.access import AccessToken, AnyToken, Context, ExternalPolicy, PathParam, Subject
+from jwt_asgi import (
+    AccessError,
+    AccessToken,
+    ConfigurationError,
+    Decision,
+    JWTMiddleware,
+    Reason,
+    Role,
+    Scope,
+    check_access,
+)
+from jwt_asgi.access import AnyToken, Context, ExternalPolicy, PathParam, Subject
 from jwt_asgi.instrumentation import Outcome
 from jwt_asgi.starlette import JWTAuthBackend, on_access_error, requires
 from jwt_asgi.testing import TestIssuer
@@ -76,27 +86,27 @@ async def who(request: Request) -> Response:
 
 
 async def test_request_user_and_request_auth_are_those_of_the_token() -> None:
-    app = backed([Route("/", who)], told := [])
+    app = backed([Route("/", who)], told := list[Decision]())
     answer = await http(app, token=ISSUER.token(subject="ann", scope="b a"))
     assert answer.json() == ["ann", "ann", True, ["authenticated", "a", "b"]]
     assert [decision.outcome for decision in told] == [Outcome.GRANTED]
 
 
 async def test_a_request_without_a_token_goes_on_as_an_unauthenticated_one() -> None:
-    app = backed([Route("/", who)], told := [])
+    app = backed([Route("/", who)], told := list[Decision]())
     assert (await http(app)).json() == [None, "", False, []]
     assert [decision.outcome for decision in told] == [Outcome.ANONYMOUS]
 
 
 async def test_a_request_without_a_token_can_be_refused() -> None:
-    app = backed([Route("/", who)], told := [], anonymous=False, realm="todos")
+    app = backed([Route("/", who)], told := list[Decision](), anonymous=False, realm="todos")
     answer = await http(app)
     assert (answer.status, answer.challenge) == (401, 'Bearer realm="todos"')
     assert [decision.reason for decision in told] == [Reason.CREDENTIALS_MISSING]
 
 
 async def test_a_bad_token_is_refused_with_its_challenge_and_one_decision() -> None:
-    app = backed([Route("/", who)], told := [])
+    app = backed([Route("/", who)], told := list[Decision]())
     answer = await http(app, token=ISSUER.bad_token(Reason.TOKEN_EXPIRED))
     assert answer.status == 401
     assert answer.challenge == 'Bearer error="invalid_token", error_description="The access token expired"'
@@ -117,7 +127,7 @@ async def test_a_websocket_with_a_bad_token_is_closed_before_it_is_accepted() ->
     async def talk(websocket: WebSocket) -> None:
         raise AssertionError("reached")
 
-    app = backed([WebSocketRoute("/", talk)], told := [])
+    app = backed([WebSocketRoute("/", talk)], told := list[Decision]())
     socket = await websocket(app, token=ISSUER.bad_token(Reason.TOKEN_EXPIRED), extensions=DENIAL)
     assert (socket.accepted, socket.close_code) == (False, 1000)
     assert [(decision.kind, decision.reason) for decision in told] == [("websocket", Reason.TOKEN_EXPIRED)]
@@ -157,7 +167,7 @@ def test_the_backend_has_its_verifier() -> None:
 
 @everywhere
 async def test_requires_refuses_once_with_the_right_challenge_wherever_the_token_was_verified(placed: Placed) -> None:
-    app = placed([Route("/", requires(READ)(who))], told := [])
+    app = placed([Route("/", requires(READ)(who))], told := list[Decision]())
     answer = await http(app, token=ISSUER.token(scope="other"))
     assert (answer.status, answer.challenge) == (403, LACKING)
     assert answer.json()["error"] == "insufficient_scope"
@@ -173,7 +183,7 @@ async def test_requires_refuses_a_websocket_before_it_is_accepted(placed: Placed
         await websocket.accept()
         await websocket.close()
 
-    app = placed([WebSocketRoute("/", talk)], told := [])
+    app = placed([WebSocketRoute("/", talk)], told := list[Decision]())
     socket = await websocket(app, token=ISSUER.token(), extensions=DENIAL)
     assert socket.denial is not None
     assert (socket.denial.status, socket.denial.challenge, socket.accepted) == (403, LACKING, False)
@@ -192,7 +202,7 @@ async def test_check_access_in_an_endpoint_is_answered_wherever_the_token_was_ve
     async def talk(websocket: WebSocket) -> None:
         check_access(websocket.scope["jwt"], READ)
 
-    app = placed([Route("/", ask), WebSocketRoute("/talk", talk)], told := [])
+    app = placed([Route("/", ask), WebSocketRoute("/talk", talk)], told := list[Decision]())
     answer = await http(app, token=ISSUER.token())
     assert (answer.status, answer.challenge) == (403, LACKING)
     socket = await websocket(app, path="/talk", token=ISSUER.token(), extensions=DENIAL)
@@ -324,7 +334,7 @@ async def test_the_methods_of_a_websocket_endpoint_have_rules_of_their_own(place
         async def on_receive(self, websocket: WebSocket, data: str) -> None:
             received.append(data)
 
-    app = placed([WebSocketRoute("/", Talk)], told := [])
+    app = placed([WebSocketRoute("/", Talk)], told := list[Decision]())
     socket = await websocket(app, token=ISSUER.token(), extensions=DENIAL)
     assert socket.denial is not None
     assert socket.denial.status == 403
@@ -402,7 +412,7 @@ async def test_what_is_refused_after_the_answer_began_is_no_second_decision() ->
 
         return StreamingResponse(pieces())
 
-    app = added([Route("/", late)], told := [])
+    app = added([Route("/", late)], told := list[Decision]())
     answer = await http(app, token=ISSUER.token())
     assert (answer.status, answer.body) == (200, b"begun")
     assert [decision.outcome for decision in told] == [Outcome.GRANTED]
