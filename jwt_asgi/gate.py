@@ -17,7 +17,17 @@ from jwt_asgi.issuers import IssuerOptions, TrustedIssuer
 from jwt_asgi.types import ASGIScope
 from jwt_asgi.verifier import Verifier
 
-__all__ = ["Gate", "GateOptions", "Verdict", "list_of", "refuse"]
+__all__ = ["REFUSE", "Gate", "GateOptions", "Refuse", "list_of", "refuse"]
+
+REFUSE = "jwt_asgi.refuse"
+"""Where the door puts a `Refuse` on the scope, for frameworks that turn exceptions into answers before it sees them."""
+
+Refuse = Callable[[JWTASGIError], Answer]
+"""Makes a refusal of a connection that was let in, and returns the answer for the framework to send.
+
+The hooks are told of that refusal, and of no grant, when the framework answers. Once it has answered, the error is
+raised. It may be called in any thread.
+"""
 
 
 class GateOptions(IssuerOptions, total=False):
@@ -87,15 +97,14 @@ class Gate:
         token: AccessToken | None,
         began: float,
         needs: Iterable[str] = (),
-        quietly: bool = False,
     ) -> Answer:
-        """Tell the hooks of a refusal, and return what the client gets.
+        """Tell the hooks of a refusal, and return what the client gets. `needs`: the scopes that a token needs here."""
+        seconds = perf_counter() - began
+        self.tell(Decision.of_error(error, token=token, kind=scope["type"], seconds=seconds))
+        return self.answer(error, needs)
 
-        `needs`: the scopes that a token needs here. `quietly`: the hooks were told of another decision already.
-        """
-        if not quietly:
-            seconds = perf_counter() - began
-            tell(self._hooks, Decision.of_error(error, token=token, kind=scope["type"], seconds=seconds))
+    def answer(self, error: JWTASGIError, needs: Iterable[str] = ()) -> Answer:
+        """Return what the client gets. `needs`: the scopes that a token needs here."""
         resource = self.resource
         return answer_to(
             error,
@@ -106,58 +115,33 @@ class Gate:
 
     def grant(self, outcome: Outcome, scope: ASGIScope, *, token: AccessToken | None, seconds: float) -> None:
         """Tell the hooks that a connection was let in."""
-        tell(self._hooks, Decision(outcome=outcome, token=token, kind=scope["type"], seconds=seconds))
+        self.tell(Decision(outcome=outcome, token=token, kind=scope["type"], seconds=seconds))
+
+    def tell(self, decision: Decision) -> None:
+        """Tell the hooks."""
+        tell(self._hooks, decision)
 
     def metadata(self, scopes: Iterable[str] = ()) -> bytes:
         """Return the metadata of the resource as JSON, naming the scopes of the application's rules."""
         assert self.resource is not None  # noqa: S101 - for the type checker
-        return self.resource.document(self.verifier.issuers, scopes)
-
-
-class Verdict:
-    """What the door has decided on one connection, and whether the hooks were told: `scope["jwt_asgi.door"]`.
-
-    It is told when the application first answers. Until then a face of a framework that lets no exception reach the
-    door may change it to a refusal.
-    """
-
-    __slots__ = ("_began", "_gate", "_outcome", "_seconds", "_token", "answer", "told")
-
-    def __init__(self, gate: Gate, outcome: Outcome, token: AccessToken | None, began: float) -> None:
-        """Keep what was decided, in the time since `began`."""
-        self._gate, self._outcome, self._token, self._began = gate, outcome, token, began
-        self._seconds = perf_counter() - began
-        self.answer: Answer | None = None
-        self.told = False
-
-    def grant(self, scope: ASGIScope) -> None:
-        """Tell the hooks that the connection was let in, unless they were told something already."""
-        if not self.told:
-            self.told = True
-            self._gate.grant(self._outcome, scope, token=self._token, seconds=self._seconds)
-
-    def refuse(self, error: JWTASGIError, scope: ASGIScope) -> Answer:
-        """Tell the hooks of a refusal, unless they were told something already, and return what the client gets."""
-        if self.answer is None:
-            gate = self._gate
-            tell_it, self.told = not self.told, True
-            self.answer = gate.refuse(error, scope, token=self._token, began=self._began, quietly=not tell_it)
-        return self.answer
+        single = [issuer for issuer in self.verifier.issuers if isinstance(issuer, TrustedIssuer)]
+        return self.resource.document([issuer.policy.issuer for issuer in single], scopes)
 
 
 def refuse(error: JWTASGIError, scope: ASGIScope, *, began: float) -> Answer:
-    """Tell the hooks of whoever verified the token, the door or a face, and return what the client gets.
+    """Refuse a connection through whoever verified its token, a face or the door, and return what the client gets.
 
     Raises:
         ConfigurationError: neither has seen the connection.
+        JWTASGIError: the error itself, where the connection has been answered already.
     """
     gate: Gate | None = scope.get("jwt_asgi.gate")
     if gate is not None:
         return gate.refuse(error, scope, token=scope["jwt"], began=began)
-    verdict: Verdict | None = scope.get("jwt_asgi.door")
-    if verdict is None:
+    door: Refuse | None = scope.get(REFUSE)
+    if door is None:
         raise ConfigurationError("JWTMiddleware", "nothing has verified a token: add JWTMiddleware to the application")
-    return verdict.refuse(error, scope)
+    return door(error)
 
 
 def list_of(option: str, values: Sequence[Any], kind: Any, expected: str) -> Sequence[Any]:  # noqa: ANN401 - a type or Callable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from copy import copy
 from time import perf_counter
 from typing import Annotated, Any, Unpack, cast
@@ -29,7 +29,7 @@ from jwt_asgi._core.resource import resource_answer
 from jwt_asgi.access import AnyToken, Context, Requirement, authorize, check_access
 from jwt_asgi.errors import AccessError, ConfigurationError
 from jwt_asgi.gate import GateOptions, refuse
-from jwt_asgi.middleware import JWTMiddleware, send_answer
+from jwt_asgi.middleware import JWTMiddleware
 from jwt_asgi.types import ASGIApp, ASGIScope
 from jwt_asgi.verifier import StartUp, check_start_up
 
@@ -181,7 +181,9 @@ class _Door(JWTMiddleware):
         return [] if resource is None else [asgi(resource.metadata_path, jwt_exempt=True, copy_scope=False)(metadata)]
 
     async def _tell_of_resource(self, scope: ASGIScope, send: Any) -> None:  # noqa: ANN401 - Litestar's or ASGI's
-        await send_answer(resource_answer(self._gate.metadata(self.scopes), scope["method"]), scope, send)
+        answer = resource_answer(self._gate.metadata(self.scopes), scope["method"])
+        await send({"type": "http.response.start", "status": answer.status, "headers": list(answer.headers)})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
 
 
 class _BehindTheDoor:
@@ -216,7 +218,9 @@ _token.jwt_requirement = AnyToken()  # type: ignore[attr-defined]
 async def _tell_of_refusal(error: Exception, scope: Scope) -> None:
     """Let the door know before Litestar answers: a WebSocket gets no other chance."""
     if isinstance(error, AccessError):
-        refuse(error, cast("ASGIScope", scope), began=perf_counter())
+        # Where the answer has begun, that is Litestar's affair
+        with suppress(AccessError):
+            refuse(error, cast("ASGIScope", scope), began=perf_counter())
 
 
 def _answer(request: Request[Any, Any, Any], error: AccessError) -> Response[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Unpack
 
@@ -11,15 +12,15 @@ from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.challenge import Answer
 from jwt_asgi._core.paths import Exemption, RouteRule, RouteRules, is_preflight, method_of, needed_scopes, route_path
 from jwt_asgi._core.resource import resource_answer
-from jwt_asgi.access import authorize
+from jwt_asgi.access import authorize_all
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason
-from jwt_asgi.gate import Gate, GateOptions, Verdict, list_of
+from jwt_asgi.gate import REFUSE, Gate, GateOptions, list_of
 from jwt_asgi.identity import set_identity
-from jwt_asgi.instrumentation import Outcome
+from jwt_asgi.instrumentation import Decision, Outcome
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
 from jwt_asgi.verifier import StartUp, check_start_up
 
-__all__ = ["JWTMiddleware", "send_answer"]
+__all__ = ["JWTMiddleware"]
 
 _POLICY_VIOLATION = 1008
 """RFC 6455 section 7.4.1. Before the handshake is accepted, servers answer a close with 403."""
@@ -127,34 +128,52 @@ class JWTMiddleware:
                 if self._rules is not None:
                     await _meet(rules, token, scope)
             except JWTASGIError as error:
-                answer = self._gate.refuse(error, scope, token=token, began=began, needs=needed_scopes(rules))
-                return await _answer(answer, scope, receive, send)
+                return await self._refuse(error, token, began, scope, receive, send, rules)
             outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
         set_identity(scope, token)
-        verdict = Verdict(self._gate, outcome, token, began)
+        verdict = _Verdict(
+            self._gate,
+            Decision(outcome=outcome, token=token, kind=scope["type"], seconds=perf_counter() - began),
+            began,
+        )
+        scope[REFUSE] = verdict.refuse
+        # That of a face around this door
         scope.pop("jwt_asgi.gate", None)
-        scope["jwt_asgi.door"] = verdict
         door = _Passage(scope, receive, send, verdict)
         try:
             await self._app(scope, door.receive if scope["type"] == "websocket" else receive, door.send)
         except AccessError as error:
-            if door.used:
-                raise
-            await _answer(verdict.refuse(error, scope), scope, door.receive_connect, send)
+            answer = verdict.refuse(error)
+            verdict.tell()
+            await _answer(answer, scope, door.receive_connect, send)
         except BaseException:
-            verdict.grant(scope)
+            verdict.tell()
             raise
         else:
-            verdict.grant(scope)
+            verdict.tell()
         return None
 
     def _is_exempt(self, scope: ASGIScope) -> bool:
         return is_preflight(scope) or (bool(self._exempt) and any(path.covers(scope) for path in self._exempt))
 
+    async def _refuse(
+        self,
+        error: JWTASGIError,
+        token: AccessToken | None,
+        began: float,
+        scope: ASGIScope,
+        receive: Receive,
+        send: Send,
+        rules: Sequence[RouteRule] = (),
+    ) -> None:
+        answer = self._gate.refuse(error, scope, token=token, began=began, needs=needed_scopes(rules))
+        await _answer(answer, scope, receive, send)
+
     async def _tell_of_resource(self, scope: ASGIScope, send: Send) -> None:
         """Serve the metadata of RFC 9728 to anyone, browsers of other origins too."""
         scopes = () if self._rules is None else self._rules.scopes()
-        await send_answer(resource_answer(self._gate.metadata(scopes), scope["method"]), scope, send)
+        answer = resource_answer(self._gate.metadata(scopes), scope["method"])
+        await _send_answer(answer, send, "http.response", body=scope["method"] != "HEAD")
 
 
 async def _meet(rules: Sequence[RouteRule], token: AccessToken | None, scope: ASGIScope) -> None:
@@ -162,36 +181,61 @@ async def _meet(rules: Sequence[RouteRule], token: AccessToken | None, scope: AS
     path, method = route_path(scope), method_of(scope)
     if not rules:
         raise AccessError(Reason.ROUTE_NOT_COVERED, f'add a rule for {method}, or "/*" with AnyToken() for the rest')
-    for rule in rules:
-        context = Context(method=method, path=path, path_params=rule.path_params)
-        await authorize(token, rule.requirement, context=context)
+    context = Context(method=method, path=path)
+    await authorize_all(token, [(rule.requirement, replace(context, path_params=rule.path_params)) for rule in rules])
+
+
+class _Verdict:
+    """What becomes of one connection: let in, unless the application refuses before it answers. Hooks are told once."""
+
+    __slots__ = ("_began", "_decision", "_gate", "answer", "told")
+
+    def __init__(self, gate: Gate, decision: Decision, began: float) -> None:
+        self._gate, self._decision, self._began = gate, decision, began
+        self.answer: Answer | None = None
+        self.told = False
+
+    def refuse(self, error: JWTASGIError) -> Answer:
+        """Refuse after all, and return the answer for the application's framework to send: `scope[REFUSE]`.
+
+        Raises:
+            JWTASGIError: the error itself, where the application has answered already.
+        """
+        self.answer = self._gate.answer(error)
+        if self.told:
+            raise error
+        seconds, let_in = perf_counter() - self._began, self._decision
+        self._decision = Decision.of_error(error, token=let_in.token, kind=let_in.kind, seconds=seconds)
+        return self.answer
+
+    def tell(self) -> None:
+        if not self.told:
+            self.told = True
+            self._gate.tell(self._decision)
 
 
 class _Passage:
-    """The application's way back to the client: it knows whether it was used, and tells of the decision then.
+    """The application's way back to the client: the decision is told when it is first used.
 
-    Until then the application may still refuse by raising AccessError, and one request has one decision. A WebSocket
-    that is closed after `refuse` gets the answer in the place of the close.
+    Until then the application may still refuse, and one request has one decision. A framework that can only close a
+    WebSocket which it has refused gives its client the whole answer all the same.
     """
 
-    __slots__ = ("_connect", "_receive", "_scope", "_send", "_verdict", "used")
+    __slots__ = ("_connect", "_receive", "_scope", "_send", "_verdict")
 
-    def __init__(self, scope: ASGIScope, receive: Receive, send: Send, verdict: Verdict) -> None:
+    def __init__(self, scope: ASGIScope, receive: Receive, send: Send, verdict: _Verdict) -> None:
         self._scope, self._receive, self._send, self._verdict = scope, receive, send, verdict
         self._connect: Message | None = None
-        self.used = False
 
     async def send(self, message: Message) -> None:
-        answer = self._verdict.answer
-        if answer is not None and message["type"] == "websocket.close":
-            if not self.used:
-                self.used = True
-                return await _deny(answer, self._scope, self._send)
-            message = {**message, "code": _POLICY_VIOLATION, "reason": ""}
-        if not self.used:
-            self.used = True
-            self._verdict.grant(self._scope)
-        return await self._send(message)
+        answer, accepted = self._verdict.answer, self._verdict.told
+        self._verdict.tell()
+        if answer is None or message["type"] != "websocket.close":
+            await self._send(message)
+        elif accepted:
+            await self._send({**message, "code": _POLICY_VIOLATION, "reason": ""})
+        else:
+            await _deny(answer, self._scope, self._send)
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -204,8 +248,9 @@ class _Passage:
 
 
 async def _answer(answer: Answer, scope: ASGIScope, receive: Receive, send: Send) -> None:
+    """Send an answer to a connection that has none yet."""
     if scope["type"] == "http":
-        await send_answer(answer, scope, send)
+        await _send_answer(answer, send, "http.response", body=scope["method"] != "HEAD")
     elif (await receive())["type"] == "websocket.connect":
         await _deny(answer, scope, send)
 
@@ -213,14 +258,11 @@ async def _answer(answer: Answer, scope: ASGIScope, receive: Receive, send: Send
 async def _deny(answer: Answer, scope: ASGIScope, send: Send) -> None:
     """Refuse a WebSocket before it is accepted, with the whole answer where the server can send it."""
     if "websocket.http.response" in (scope.get("extensions") or {}):
-        await send_answer(answer, scope, send)
+        await _send_answer(answer, send, "websocket.http.response", body=True)
     else:
         await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
 
 
-async def send_answer(answer: Answer, scope: ASGIScope, send: Send) -> None:
-    """Send a whole answer, in the place of a handshake's where the connection is a WebSocket."""
-    prefix = "http.response" if scope["type"] == "http" else "websocket.http.response"
-    body = b"" if scope.get("method") == "HEAD" else answer.body
+async def _send_answer(answer: Answer, send: Send, prefix: str, *, body: bool) -> None:
     await send({"type": f"{prefix}.start", "status": answer.status, "headers": list(answer.headers)})
-    await send({"type": f"{prefix}.body", "body": body})
+    await send({"type": f"{prefix}.body", "body": answer.body if body else b""})

@@ -125,15 +125,14 @@ async def on_access_error(connection: HTTPConnection, error: Exception) -> Any: 
     errors first: with `JWTAuthBackend`, and with `JWTMiddleware` around the whole application.
     """
     assert isinstance(error, AccessError)  # noqa: S101 - Starlette's type says less
+    if isinstance(connection, WebSocket) and connection.application_state is not WebSocketState.CONNECTING:
+        return await connection.close(_POLICY_VIOLATION)
     answer = refuse(error, connection.scope, began=perf_counter())
     if not isinstance(connection, WebSocket):
         return _response(answer, connection)
-    offered = "websocket.http.response" in (connection.scope.get("extensions") or {})
-    if offered and connection.application_state is WebSocketState.CONNECTING:
-        await connection.send_denial_response(_response(answer, connection))
-    else:
-        await connection.close(_POLICY_VIOLATION)
-    return None
+    if "websocket.http.response" in (connection.scope.get("extensions") or {}):
+        return await connection.send_denial_response(_response(answer, connection))
+    return await connection.close(_POLICY_VIOLATION)
 
 
 class _RefusedError(AuthenticationError):
