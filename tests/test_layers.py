@@ -53,6 +53,7 @@ BOUNDARIES = {
     "cachetools": {"_keys/remote.py", "tenants.py"},
     "fastapi": {"fastapi.py"},
     "starlette": {"identity.py", "starlette.py", "fastapi.py", "testing/sync_client.py"},
+    "litestar": {"litestar.py"},
     "pytest": {"testing/plugin.py"},
     "uvicorn": {"cli/demo.py"},
     "quart": {"quart.py"},
