@@ -45,6 +45,11 @@ Beside the way:
     instrumentation.py     Decision + Hook, KeyEvent + KeyHook; the logging adapters
     health.py              live and ready, for probes
     fastapi.py             FastAPI: JWTBearer, require, CurrentToken
+    starlette.py           Starlette: an authentication backend, and rules on endpoints
+    litestar.py            Litestar: a plugin, and guards
+    quart.py               Quart: JWT(app), require, current_token
+    django.py              Django: a middleware for request.auth and refusals, require
+    mcp.py                 rules for the tools of MCP servers, and token verifiers for the SDK and FastMCP
     apps.py                an application -> the doors in it
     testing/               the test kit; nothing imports it
         issuer.py             TestIssuer: an issuer in the test's process, tokens, rotation, outage, time

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from jwt_asgi.cli.advice import ADVICE
 from jwt_asgi.errors import Reason
 from jwt_asgi.testing import TestIssuer
+from tests.faces import django_project
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -59,7 +62,12 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("jwks.json").write_text(json.dumps(TestIssuer().jwks()), encoding="utf-8")
-    names: dict[str, object] = {"app": _nothing, "__name__": "a_page"}
+    assert django_project.settings.configured  # for the page on Django
+    # A framework that reads annotations looks for the module that a function is of
+    module = ModuleType("a_page")
+    monkeypatch.setitem(sys.modules, "a_page", module)
+    names = vars(module)
+    names["app"] = _nothing
     for block in python_blocks(page):
         exec(compile(block, name_of(page), "exec", dont_inherit=True), names)
 
