@@ -294,7 +294,9 @@ def test_what_enforces_and_what_verifies_can_be_found() -> None:
 async def test_the_body_is_made_by_the_handler_of_the_application() -> None:
     app = application(Security(BEARER, scopes=["a"]))
     assert (await http(app)).json() == {"detail": "No access token was sent"}
-    assert (await http(app, token=ISSUER.token())).header("content-type") == "application/json"
+    lacking = await http(app, token=ISSUER.token())
+    assert lacking.header("content-type") == "application/json"
+    assert lacking.header("content-length") == str(len(lacking.body))
 
     @app.exception_handler(HTTPException)
     async def own(request: Request, error: HTTPException) -> JSONResponse:
@@ -407,6 +409,7 @@ async def test_behind_a_middleware_that_is_wrapped_around_the_application_the_an
             assert [answer.status for answer in answers] == [403] * 2
             assert [dict(answer.headers) for answer in answers] == [dict(answers[0].headers)] * 2
             assert {answer.body for answer in answers} == {answers[0].body}
+            assert (answers[0].body == b"") == (method == "HEAD")
             assert [decision.reason for decision in told] == [Reason.SCOPE_MISSING] * 2
     for app in (added, wrapped):
         denied = await websocket(app, path="/early", token=ISSUER.token(scope="b"), extensions=DENIAL)
