@@ -415,7 +415,9 @@ async def test_behind_a_middleware_that_is_wrapped_around_the_application_the_an
         denied = await websocket(app, path="/early", token=ISSUER.token(scope="b"), extensions=DENIAL)
         assert denied.denial is not None
         assert (denied.denial.status, denied.denial.challenge) == (403, f'{LACKS}, scope="a"')
+        told.clear()
         assert (await websocket(app, path="/early", token=ISSUER.token(scope="b"))).close_code == 1008
+        assert [decision.reason for decision in told] == [Reason.SCOPE_MISSING]
         late = await websocket(app, path="/late", token=ISSUER.token(scope="b"), extensions=DENIAL)
         assert [message["type"] for message in late.messages] == ["websocket.accept", "websocket.close"]
         assert late.close_code == 1008
