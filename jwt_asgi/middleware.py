@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any, Self, Unpack
 
@@ -16,13 +17,12 @@ from jwt_asgi._core.policy import flag
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, TokenError
 from jwt_asgi.instrumentation import Decision, Hook, LoggingHook, Outcome, tell
 from jwt_asgi.issuers import IssuerOptions, TrustedIssuer
+from jwt_asgi.passage import POLICY_VIOLATION, ExpiringPassage, Passage
+from jwt_asgi.renewal import Reauthenticate, Renewer, check_reauthenticate
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
 from jwt_asgi.verifier import StartUp, Verifier, check_start_up
 
 __all__ = ["JWTMiddleware", "TokenUser"]
-
-_POLICY_VIOLATION = 1008
-"""RFC 6455 section 7.4.1. Before the handshake is accepted, servers answer a close with 403."""
 
 
 class TokenUser(BaseUser):
@@ -72,6 +72,11 @@ class JWTMiddleware:
         startup: When the issuers' keys are first fetched: `lazy`, for the first token, so that an issuer that is down
             never stops a start; `warm`, at the start, for 5 seconds at most, going on without them; `require`,
             likewise, failing without them. The latter two need a server that sends lifespan events.
+        end_at_expiry: Close WebSockets with 1008, and end responses that have no content-length, when their token
+            expires.
+        reauthenticate: Finds a new token in what the client sends on a WebSocket: takes the ASGI message, and returns
+            the token text, or None for a message that is the application's. A token of the same issuer, subject and
+            client takes the place of the old one, and any other closes the connection.
 
     Raises:
         ConfigurationError: an option is missing or wrong.
@@ -87,6 +92,8 @@ class JWTMiddleware:
         realm: str | None = None,
         hooks: Sequence[Hook] | None = None,
         startup: StartUp = "lazy",
+        end_at_expiry: bool = True,
+        reauthenticate: Reauthenticate | None = None,
         **issuer: Unpack[IssuerOptions],
     ) -> None:
         """Check the options; nothing is fetched."""
@@ -96,6 +103,8 @@ class JWTMiddleware:
         self._anonymous = flag("anonymous", anonymous)
         self._realm = check_realm(realm)
         self._startup: StartUp = check_start_up(startup)
+        self._end_at_expiry = flag("end_at_expiry", end_at_expiry)
+        self._reauthenticate = check_reauthenticate(reauthenticate, end_at_expiry=end_at_expiry)
         self._hooks = (LoggingHook(),) if hooks is None else tuple(_list_of("hooks", hooks, Callable))
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
@@ -142,9 +151,9 @@ class JWTMiddleware:
             outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
         _set_identity(scope, token)
         decision = Decision(outcome=outcome, token=token, kind=scope["type"], seconds=perf_counter() - began)
-        door = _Passage(receive, send, lambda: tell(self._hooks, decision))
+        door = self._passage(scope, token, receive, send, lambda: tell(self._hooks, decision))
         try:
-            await self._app(scope, door.receive if scope["type"] == "websocket" else receive, door.send)
+            await door.run(self._app, scope)
         except AccessError as error:
             if door.used:
                 raise
@@ -154,6 +163,15 @@ class JWTMiddleware:
             raise
         else:
             door.use()
+
+    def _passage(
+        self, scope: ASGIScope, token: AccessToken | None, receive: Receive, send: Send, tell: Callable[[], None]
+    ) -> Passage:
+        if token is None or not self._end_at_expiry:
+            return Passage(receive, send, tell)
+        renewer = Renewer(token, self.verifier, self._reauthenticate, partial(_set_identity, scope), self._hooks)
+        renew = renewer.renew if self._reauthenticate and scope["type"] == "websocket" else None
+        return ExpiringPassage(receive, send, tell, left=renewer.seconds_left, renew=renew)
 
     async def _token_of(self, scope: ASGIScope) -> AccessToken | None:
         found = bearer_token(scope["headers"], scope.get("query_string", b""))
@@ -186,39 +204,7 @@ class JWTMiddleware:
             if "websocket.http.response" in scope.get("extensions", {}):
                 await _send_answer(answer, send, "websocket.http.response", body=True)
             else:
-                await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
-
-
-class _Passage:
-    """The application's way back to the client: it knows whether it was used, and tells of the decision then.
-
-    Until then the application may still refuse by raising AccessError, and one request has one decision.
-    """
-
-    __slots__ = ("_connect", "_receive", "_send", "_tell", "used")
-
-    def __init__(self, receive: Receive, send: Send, tell: Callable[[], None]) -> None:
-        self._receive, self._send, self._tell = receive, send, tell
-        self._connect: Message | None = None
-        self.used = False
-
-    def use(self) -> None:
-        if not self.used:
-            self.used = True
-            self._tell()
-
-    async def send(self, message: Message) -> None:
-        self.use()
-        await self._send(message)
-
-    async def receive(self) -> Message:
-        message = await self._receive()
-        self._connect = self._connect or message
-        return message
-
-    async def receive_connect(self) -> Message:
-        """Return the first message, which the application may have taken already."""
-        return self._connect or await self._receive()
+                await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,207 @@
+"""The application's way to the client and back; the one that ends when its token does, and renews it.
+
+A WebSocket is closed with 1008 (RFC 6455 section 7.4.1). A response is ended where it could be endless: where it has no
+content-length. Whatever is shorter is left alone, and pays for no timer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from enum import Enum
+
+from starlette.requests import ClientDisconnect
+from starlette.websockets import WebSocketDisconnect
+
+from jwt_asgi._keys.flight import pause
+from jwt_asgi.deadline import ConnectionExpired, make_deadline
+from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
+
+__all__ = ["POLICY_VIOLATION", "ExpiringPassage", "Passage", "Renewal"]
+
+POLICY_VIOLATION = 1008
+"""RFC 6455 section 7.4.1. Before the handshake is accepted, servers answer a close with 403."""
+
+logger = logging.getLogger("jwt_asgi")
+
+
+class Renewal(Enum):
+    """What became of a message that may bring a new token."""
+
+    NONE = "none"
+    """It brings none: it is the application's."""
+    TAKEN = "taken"
+    """It is dealt with, and the connection goes on until its token expires, which may be a new one."""
+    REFUSED = "refused"
+    """The connection is closed."""
+
+
+class Passage:
+    """The application's way back to the client: it knows whether it was used, and tells of the decision then.
+
+    Until then the application may still refuse by raising AccessError, and one request has one decision.
+    """
+
+    __slots__ = ("_connect", "_receive", "_send", "_tell", "used")
+
+    def __init__(self, receive: Receive, send: Send, tell: Callable[[], None]) -> None:
+        """Lead to the server's `receive` and `send`."""
+        self._receive, self._send, self._tell = receive, send, tell
+        self._connect: Message | None = None
+        self.used = False
+
+    async def run(self, app: ASGIApp, scope: ASGIScope) -> None:
+        """Call the application."""
+        await app(scope, self.receive if scope["type"] == "websocket" else self._receive, self.send)
+
+    def use(self) -> None:
+        """Tell of the decision, unless that was done."""
+        if not self.used:
+            self.used = True
+            self._tell()
+
+    async def send(self, message: Message) -> None:
+        """Hand a message to the server."""
+        self.use()
+        await self._send(message)
+
+    async def receive(self) -> Message:
+        """Wait for a message of the server."""
+        message = await self._receive()
+        self._connect = self._connect or message
+        return message
+
+    async def receive_connect(self) -> Message:
+        """Return the first message, which the application may have taken already."""
+        return self._connect or await self._receive()
+
+
+class ExpiringPassage(Passage):
+    """A passage that is closed when its token expires.
+
+    Args:
+        receive: The server's.
+        send: The server's.
+        tell: Tells of the decision.
+        left: Says for how many seconds the token is good from now.
+        renew: Is shown what the client sends on a WebSocket, and may take a new token from it.
+    """
+
+    __slots__ = ("_deadline", "_is_long", "_last_words", "_renew")
+
+    def __init__(
+        self,
+        receive: Receive,
+        send: Send,
+        tell: Callable[[], None],
+        *,
+        left: Callable[[], float],
+        renew: Callable[[Message], Awaitable[Renewal]] | None = None,
+    ) -> None:
+        """Lead to the server's `receive` and `send`; nothing is timed yet."""
+        super().__init__(receive, send, tell)
+        self._deadline = make_deadline(left, self._farewell)
+        self._renew = renew
+        self._is_long = False
+        self._last_words: list[Message] = []
+
+    async def run(self, app: ASGIApp, scope: ASGIScope) -> None:
+        """Call the application, and see that the connection ends with its token."""
+        await self._deadline.run(app(scope, self.receive, self.send), (ClientDisconnect, WebSocketDisconnect))
+
+    async def send(self, message: Message) -> None:
+        """Hand a message to the server.
+
+        Raises:
+            ConnectionExpired: the token has expired; nothing reaches the server any more.
+        """
+        self.use()
+        if self._is_long and _is_last(message) and not self._deadline.passed:
+            self._let_go()
+        if not self._is_long:
+            last_words: list[Message] = []
+            if message["type"] in _BEGINNINGS:
+                message, last_words = _last_words(message)
+            await self._send(message)
+            if last_words:
+                self._last_words, self._is_long = last_words, True
+                self._deadline.arm()
+            return
+        try:
+            await self._deadline.visit(self._send, message, listens=False)
+        except ConnectionExpired:
+            raise
+        except OSError:
+            self._let_go()
+            raise
+
+    async def receive(self) -> Message:
+        """Wait for a message of the server; when the token has expired it says that the client is gone."""
+        try:
+            message: Message = await self._deadline.visit(self._receive, listens=True)
+            while self._renew and self._is_long and message["type"] == "websocket.receive":
+                renewal = await self._deadline.visit(self._renew, message, listens=True)
+                if renewal is Renewal.NONE:
+                    break
+                if renewal is Renewal.REFUSED:
+                    self._deadline.end()
+                else:
+                    self._deadline.arm()
+                message = await self._deadline.visit(self._receive, listens=True)
+        except ConnectionExpired:
+            # An application that asks again and again must not stop the event loop
+            await pause(0)
+            return self._disconnect()
+        self._connect = self._connect or message
+        if message["type"] in _GONE:
+            self._let_go()
+        return message
+
+    def _disconnect(self) -> Message:
+        if self._last_words[0]["type"] == "websocket.close":
+            return {"type": "websocket.disconnect", "code": POLICY_VIOLATION, "reason": ""}
+        return {"type": "http.disconnect"}
+
+    def _let_go(self) -> None:
+        """Nothing is left to end."""
+        self._is_long = False
+        self._deadline.disarm()
+
+    async def _farewell(self) -> None:
+        if not self._is_long:
+            return
+        try:
+            for message in self._last_words:
+                await self._send(message)
+        except Exception:
+            logger.debug("a connection whose token has expired could not be closed", exc_info=True)
+
+
+_BEGINNINGS = frozenset({"websocket.accept", "http.response.start"})
+_GONE = frozenset({"websocket.disconnect", "http.disconnect"})
+_PIECES = frozenset({"http.response.body", "http.response.zerocopysend"})
+
+
+def _last_words(beginning: Message) -> tuple[Message, list[Message]]:
+    """Return what a connection begins with, and what ends it; nothing where it ends by itself."""
+    if beginning["type"] == "websocket.accept":
+        return beginning, [{"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""}]
+    headers = beginning.get("headers", ())
+    if not isinstance(headers, (list, tuple)):
+        # ASGI allows any iterable, and some can be read but once
+        headers = list(headers)
+        beginning = {**beginning, "headers": headers}
+    for name, _ in headers:
+        if name.lower() == b"content-length":
+            return beginning, []
+    words: list[Message] = [{"type": "http.response.body", "body": b"", "more_body": False}]
+    if beginning.get("trailers"):
+        words.append({"type": "http.response.trailers", "headers": [], "more_trailers": False})
+    return beginning, words
+
+
+def _is_last(message: Message) -> bool:
+    kind = message["type"]
+    if kind in _PIECES:
+        return not message.get("more_body", False)
+    return kind in {"websocket.close", "http.response.pathsend"}
