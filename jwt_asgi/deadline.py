@@ -46,10 +46,9 @@ class Deadline(ABC):
         self._left: Callable[[], float] | None = left
         self._farewell: Callable[[], Awaitable[None]] | None = farewell
 
-    @property
     @abstractmethod
-    def passed(self) -> bool:
-        """Whether the time is over."""
+    def has_passed(self) -> bool:
+        """Say whether the time is over."""
 
     @abstractmethod
     def arm(self) -> None:
@@ -81,13 +80,13 @@ class Deadline(ABC):
         try:
             await self._hold(application)
         except Exception as error:
-            if not self.passed:
+            if not self.has_passed():
                 raise
             await self._part()
             if not _are_all(error, (ConnectionExpired, *gone)):
                 raise
         else:
-            if self.passed:
+            if self.has_passed():
                 await self._part()
         finally:
             # A task of the application that outlives it finds nothing that it could set going; and no circle is left
@@ -156,8 +155,7 @@ class _AsyncioDeadline(Deadline):
         self._parting: asyncio.Task[None] | None = None
         self._passed = False
 
-    @property
-    def passed(self) -> bool:
+    def has_passed(self) -> bool:
         return self._passed
 
     def arm(self) -> None:
@@ -177,7 +175,7 @@ class _AsyncioDeadline(Deadline):
     async def visit(
         self, call: Callable[[*Arguments], Awaitable[Result]], *arguments: *Arguments, listens: bool
     ) -> Result:
-        if self._passed:
+        if self.has_passed():
             raise ConnectionExpired
         visitor = _Visitor(listens=listens)
         self._visitors.add(visitor)
@@ -190,9 +188,9 @@ class _AsyncioDeadline(Deadline):
         finally:
             visitor.take_back()
             self._visitors.discard(visitor)
-            if self._passed:
+            if self.has_passed():
                 self._part_when_quiet()
-        if self.passed:
+        if self.has_passed():
             raise ConnectionExpired
         return result
 
@@ -246,6 +244,7 @@ class _AsyncioDeadline(Deadline):
 
     def _leave(self) -> None:
         self.disarm()
+        self._context = None
         if self._parting is not None:
             self._parting.cancel()
 
@@ -269,8 +268,7 @@ class _TrioDeadline(Deadline):
         self._when = inf
         self._told = self._parting = False
 
-    @property
-    def passed(self) -> bool:
+    def has_passed(self) -> bool:
         return bool(self._trio.current_time() >= self._when)
 
     def arm(self) -> None:
@@ -279,7 +277,7 @@ class _TrioDeadline(Deadline):
             self._aim()
 
     def disarm(self) -> None:
-        if not self.passed:
+        if not self.has_passed():
             self._when = inf
             self._aim()
 
@@ -291,7 +289,7 @@ class _TrioDeadline(Deadline):
         self, call: Callable[[*Arguments], Awaitable[Result]], *arguments: *Arguments, listens: bool
     ) -> Result:
         told_here = listens or self._trio.lowlevel.current_task() is self._task
-        if self.passed:
+        if self.has_passed():
             return await self._turn_away(told_here=told_here)
         scope = self._trio.CancelScope(deadline=self._when)
         self._visitors[scope] = listens, told_here
@@ -299,11 +297,11 @@ class _TrioDeadline(Deadline):
         try:
             with scope:
                 result = await call(*arguments)
-            self._told = self._told or (told_here and self.passed)
+            self._told = self._told or (told_here and self.has_passed())
         finally:
             del self._visitors[scope]
             self._aim()
-        if self.passed:
+        if self.has_passed():
             return await self._turn_away(told_here=told_here)
         return result
 

@@ -116,7 +116,7 @@ class ExpiringPassage(Passage):
             ConnectionExpired: the token has expired; nothing reaches the server any more.
         """
         self.use()
-        if self._is_long and _is_last(message) and not self._deadline.passed:
+        if self._is_long and _is_last(message) and not self._deadline.has_passed():
             self._let_go()
         if not self._is_long:
             last_words: list[Message] = []
