@@ -16,9 +16,7 @@ from contextvars import Context, copy_context
 from math import inf
 from typing import Any, NoReturn, TypeVar, TypeVarTuple
 
-from jwt_asgi._keys.flight import on_asyncio
-
-__all__ = ["ConnectionExpired", "Deadline", "make_deadline"]
+__all__ = ["AsyncioDeadline", "ConnectionExpired", "Deadline", "TrioDeadline", "Visitor"]
 
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
@@ -40,6 +38,8 @@ class Deadline(ABC):
         left: Says how many seconds are left.
         farewell: Tells the client; called once, when nothing else is being sent. It raises nothing but a cancellation.
     """
+
+    __slots__ = ("_farewell", "_left")
 
     def __init__(self, left: Callable[[], float], farewell: Callable[[], Awaitable[None]]) -> None:
         """Wait to be armed."""
@@ -72,30 +72,26 @@ class Deadline(ABC):
             ConnectionExpired: the time is over.
         """
 
-    async def run(self, application: Awaitable[None], gone: tuple[type[Exception], ...]) -> None:
-        """Run the application to its end, however that comes.
+    async def settle(self, error: BaseException | None, gone: tuple[type[Exception], ...]) -> bool:
+        """Finish, when the application has ended, with an error or without; return whether that error is of no account.
 
-        Errors of the kinds `gone` are how it says that the client is gone; they do not count when the time is over.
+        Errors of the kinds `gone` are how an application says that the client is gone.
         """
         try:
-            await self._hold(application)
-        except Exception as error:
+            cancelled_here = self._take_back() and isinstance(error, asyncio.CancelledError)
             if not self.has_passed():
-                raise
-            await self._part()
-            if not _are_all(error, (ConnectionExpired, *gone)):
-                raise
-        else:
-            if self.has_passed():
+                return False
+            if cancelled_here or error is None or isinstance(error, Exception):
                 await self._part()
+            return cancelled_here or (error is not None and _are_all(error, (ConnectionExpired, *gone)))
         finally:
             # A task of the application that outlives it finds nothing that it could set going; and no circle is left
             self._left = self._farewell = None
             self._leave()
 
     @abstractmethod
-    async def _hold(self, application: Awaitable[None]) -> None:
-        """Run the application; return if it ended by this cancellation."""
+    def _take_back(self) -> bool:
+        """Stop timing, and undo the cancellation of the application; return whether nobody else has cancelled it."""
 
     @abstractmethod
     async def _part(self) -> None:
@@ -103,12 +99,7 @@ class Deadline(ABC):
 
     @abstractmethod
     def _leave(self) -> None:
-        """Leave no timer and no task."""
-
-
-def make_deadline(left: Callable[[], float], farewell: Callable[[], Awaitable[None]]) -> Deadline:
-    """Return a deadline for the event loop that runs."""
-    return (_AsyncioDeadline if on_asyncio() else _TrioDeadline)(left, farewell)
+        """Leave no task."""
 
 
 def _are_all(error: BaseException, kinds: tuple[type[Exception], ...]) -> bool:
@@ -117,16 +108,16 @@ def _are_all(error: BaseException, kinds: tuple[type[Exception], ...]) -> bool:
     return isinstance(error, kinds)
 
 
-class _Visitor:
+class Visitor:
     """A task that can be cancelled once, and takes that cancellation back."""
 
     __slots__ = ("_before", "_interrupted", "listens", "task")
 
-    def __init__(self, *, listens: bool = False) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine that awaits is run by one
-        self.task, self.listens = task, listens
-        self._before = task.cancelling()
+    def __init__(self, *, listens: bool) -> None:
+        """Be the task that runs; call it in one."""
+        self.task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]
+        self._before = self.task.cancelling()
+        self.listens = listens
         self._interrupted = False
 
     def interrupt(self) -> bool:
@@ -145,39 +136,49 @@ class _Visitor:
         return self.task.uncancel() <= self._before
 
 
-class _AsyncioDeadline(Deadline):
-    def __init__(self, left: Callable[[], float], farewell: Callable[[], Awaitable[None]]) -> None:
+class AsyncioDeadline(Deadline):
+    """The timer is made when it is armed. `main` is the task of the application."""
+
+    __slots__ = ("_context", "_main", "_parting", "_passed", "_timer", "_visitors")
+
+    def __init__(self, left: Callable[[], float], farewell: Callable[[], Awaitable[None]], main: Visitor) -> None:
+        """Wait to be armed."""
         super().__init__(left, farewell)
-        self._main: _Visitor | None = None
-        self._visitors: set[_Visitor] = set()
+        self._main: Visitor | None = main
+        self._visitors: set[Visitor] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._context: Context | None = None
         self._parting: asyncio.Task[None] | None = None
         self._passed = False
 
     def has_passed(self) -> bool:
+        """As of `Deadline`."""
         return self._passed
 
     def arm(self) -> None:
+        """As of `Deadline`."""
         self.disarm()
         if self._left is not None:
             self._context = copy_context()
             self._wind(self._left())
 
     def disarm(self) -> None:
+        """As of `Deadline`."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def end(self) -> None:
+        """As of `Deadline`."""
         self._end(told=True)
 
     async def visit(
         self, call: Callable[[*Arguments], Awaitable[Result]], *arguments: *Arguments, listens: bool
     ) -> Result:
+        """As of `Deadline`."""
         if self.has_passed():
             raise ConnectionExpired
-        visitor = _Visitor(listens=listens)
+        visitor = Visitor(listens=listens)
         self._visitors.add(visitor)
         try:
             result = await call(*arguments)
@@ -224,17 +225,10 @@ class _AsyncioDeadline(Deadline):
             loop = asyncio.get_running_loop()
             self._parting = loop.create_task(_within_bounds(self._farewell), context=self._context)
 
-    async def _hold(self, application: Awaitable[None]) -> None:
-        main = self._main = _Visitor()
-        try:
-            await application
-        except asyncio.CancelledError:
-            if not main.take_back():
-                raise
-        finally:
-            main.take_back()
-            self._main = None
-            self.disarm()
+    def _take_back(self) -> bool:
+        self.disarm()
+        main, self._main = self._main, None
+        return main is not None and main.take_back()
 
     async def _part(self) -> None:
         self._visitors.clear()
@@ -243,7 +237,6 @@ class _AsyncioDeadline(Deadline):
             await self._parting
 
     def _leave(self) -> None:
-        self.disarm()
         self._context = None
         if self._parting is not None:
             self._parting.cancel()
@@ -255,10 +248,13 @@ async def _within_bounds(farewell: Callable[[], Awaitable[None]]) -> None:
             await farewell()
 
 
-class _TrioDeadline(Deadline):
+class TrioDeadline(Deadline):
     """While somebody is at the door who is to be told there, the application as a whole is not cancelled."""
 
+    __slots__ = ("_main", "_parting", "_task", "_told", "_trio", "_visitors", "_when")
+
     def __init__(self, left: Callable[[], float], farewell: Callable[[], Awaitable[None]]) -> None:
+        """Wait to be armed."""
         super().__init__(left, farewell)
         self._trio = sys.modules["trio"]
         self._main = self._trio.CancelScope()
@@ -269,25 +265,30 @@ class _TrioDeadline(Deadline):
         self._told = self._parting = False
 
     def has_passed(self) -> bool:
+        """As of `Deadline`."""
         return bool(self._trio.current_time() >= self._when)
 
     def arm(self) -> None:
+        """As of `Deadline`."""
         if self._left is not None:
             self._when = self._trio.current_time() + max(self._left(), 0.0)
             self._aim()
 
     def disarm(self) -> None:
+        """As of `Deadline`."""
         if not self.has_passed():
             self._when = inf
             self._aim()
 
     def end(self) -> None:
+        """As of `Deadline`."""
         self._when, self._told = -inf, True
         self._aim()
 
     async def visit(
         self, call: Callable[[*Arguments], Awaitable[Result]], *arguments: *Arguments, listens: bool
     ) -> Result:
+        """As of `Deadline`."""
         told_here = listens or self._trio.lowlevel.current_task() is self._task
         if self.has_passed():
             return await self._turn_away(told_here=told_here)
@@ -299,7 +300,7 @@ class _TrioDeadline(Deadline):
                 result = await call(*arguments)
             self._told = self._told or (told_here and self.has_passed())
         finally:
-            del self._visitors[scope]
+            self._visitors.pop(scope, None)
             self._aim()
         if self.has_passed():
             return await self._turn_away(told_here=told_here)
@@ -319,10 +320,14 @@ class _TrioDeadline(Deadline):
         for scope in self._visitors:
             scope.deadline = self._when
 
-    async def _hold(self, application: Awaitable[None]) -> None:
+    async def hold(self, application: Awaitable[None]) -> None:
+        """Run the application, and cancel it at the end."""
         with self._main:
             await application
+
+    def _take_back(self) -> bool:
         self.disarm()
+        return False
 
     async def _part(self) -> None:
         if self._farewell is None or self._parting:
@@ -337,4 +342,4 @@ class _TrioDeadline(Deadline):
             raise
 
     def _leave(self) -> None:
-        self.disarm()
+        self._visitors.clear()

@@ -169,9 +169,12 @@ class JWTMiddleware:
     ) -> Passage:
         if token is None or not self._end_at_expiry:
             return Passage(receive, send, tell)
-        renewer = Renewer(token, self.verifier, self._reauthenticate, partial(_set_identity, scope), self._hooks)
-        renew = renewer.renew if self._reauthenticate and scope["type"] == "websocket" else None
-        return ExpiringPassage(receive, send, tell, left=renewer.seconds_left, renew=renew)
+        return ExpiringPassage(
+            receive,
+            send,
+            tell,
+            lambda: Renewer(token, self.verifier, self._reauthenticate, partial(_set_identity, scope), self._hooks),
+        )
 
     async def _token_of(self, scope: ASGIScope) -> AccessToken | None:
         found = bearer_token(scope["headers"], scope.get("query_string", b""))

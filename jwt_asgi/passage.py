@@ -7,17 +7,19 @@ content-length. Whatever is shorter is left alone, and pays for no timer.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Callable
 from enum import Enum
+from typing import Protocol
 
 from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
 
-from jwt_asgi._keys.flight import pause
-from jwt_asgi.deadline import ConnectionExpired, make_deadline
+from jwt_asgi._keys.flight import on_asyncio, pause
+from jwt_asgi.deadline import AsyncioDeadline, ConnectionExpired, Deadline, TrioDeadline, Visitor
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
 
-__all__ = ["POLICY_VIOLATION", "ExpiringPassage", "Passage", "Renewal"]
+__all__ = ["POLICY_VIOLATION", "Credentials", "ExpiringPassage", "Passage", "Renewal"]
 
 POLICY_VIOLATION = 1008
 """RFC 6455 section 7.4.1. Before the handshake is accepted, servers answer a close with 403."""
@@ -76,6 +78,18 @@ class Passage:
         return self._connect or await self._receive()
 
 
+class Credentials(Protocol):
+    """What a connection was let in with."""
+
+    def seconds_left(self) -> float:
+        """Say for how many seconds that is good from now."""
+        ...
+
+    async def renew(self, message: Message) -> Renewal:
+        """Look for a new token in what the client sends on a WebSocket."""
+        ...
+
+
 class ExpiringPassage(Passage):
     """A passage that is closed when its token expires.
 
@@ -83,31 +97,36 @@ class ExpiringPassage(Passage):
         receive: The server's.
         send: The server's.
         tell: Tells of the decision.
-        left: Says for how many seconds the token is good from now.
-        renew: Is shown what the client sends on a WebSocket, and may take a new token from it.
+        credentials: Returns what the connection was let in with; called if it turns out to be a long one.
     """
 
-    __slots__ = ("_deadline", "_is_long", "_last_words", "_renew")
+    __slots__ = ("_begin", "_credentials", "_deadline", "_is_long", "_last_words", "_main")
 
     def __init__(
-        self,
-        receive: Receive,
-        send: Send,
-        tell: Callable[[], None],
-        *,
-        left: Callable[[], float],
-        renew: Callable[[Message], Awaitable[Renewal]] | None = None,
+        self, receive: Receive, send: Send, tell: Callable[[], None], credentials: Callable[[], Credentials]
     ) -> None:
         """Lead to the server's `receive` and `send`; nothing is timed yet."""
         super().__init__(receive, send, tell)
-        self._deadline = make_deadline(left, self._farewell)
-        self._renew = renew
+        self._begin = credentials
+        self._deadline: Deadline | None = None
         self._is_long = False
-        self._last_words: list[Message] = []
 
     async def run(self, app: ASGIApp, scope: ASGIScope) -> None:
         """Call the application, and see that the connection ends with its token."""
-        await self._deadline.run(app(scope, self.receive, self.send), (ClientDisconnect, WebSocketDisconnect))
+        call = app(scope, self.receive, self.send)
+        if "trio" not in sys.modules or on_asyncio():
+            self._main = Visitor(listens=False)
+        else:
+            self._deadline = TrioDeadline(self._seconds_left, self._farewell)
+            call = self._deadline.hold(call)
+        try:
+            await call
+        except BaseException as error:
+            if self._deadline is None or not await self._deadline.settle(error, _SAY_GONE):
+                raise
+        else:
+            if self._deadline is not None:
+                await self._deadline.settle(None, _SAY_GONE)
 
     async def send(self, message: Message) -> None:
         """Hand a message to the server.
@@ -116,38 +135,45 @@ class ExpiringPassage(Passage):
             ConnectionExpired: the token has expired; nothing reaches the server any more.
         """
         self.use()
-        if self._is_long and _is_last(message) and not self._deadline.has_passed():
-            self._let_go()
         if not self._is_long:
-            last_words: list[Message] = []
-            if message["type"] in _BEGINNINGS:
-                message, last_words = _last_words(message)
-            await self._send(message)
-            if last_words:
-                self._last_words, self._is_long = last_words, True
-                self._deadline.arm()
-            return
+            return await self._send_short(message)
+        deadline = self._timed()
+        if _is_last(message) and not deadline.has_passed():
+            self._let_go()
+            return await self._send(message)
         try:
-            await self._deadline.visit(self._send, message, listens=False)
+            await deadline.visit(self._send, message, listens=False)
         except ConnectionExpired:
             raise
         except OSError:
             self._let_go()
             raise
 
+    async def _send_short(self, message: Message) -> None:
+        if message["type"] not in _BEGINNINGS:
+            return await self._send(message)
+        message, last_words = _last_words(message)
+        await self._send(message)
+        if last_words:
+            self._last_words, self._is_long = last_words, True
+            self._credentials = self._begin()
+            self._timed().arm()
+        return None
+
     async def receive(self) -> Message:
         """Wait for a message of the server; when the token has expired it says that the client is gone."""
+        deadline = self._timed()
         try:
-            message: Message = await self._deadline.visit(self._receive, listens=True)
-            while self._renew and self._is_long and message["type"] == "websocket.receive":
-                renewal = await self._deadline.visit(self._renew, message, listens=True)
+            message = await deadline.visit(self._receive, listens=True)
+            while message["type"] == "websocket.receive" and self._is_long:
+                renewal = await deadline.visit(self._credentials.renew, message, listens=True)
                 if renewal is Renewal.NONE:
-                    break
+                    return message
                 if renewal is Renewal.REFUSED:
-                    self._deadline.end()
+                    deadline.end()
                 else:
-                    self._deadline.arm()
-                message = await self._deadline.visit(self._receive, listens=True)
+                    deadline.arm()
+                message = await deadline.visit(self._receive, listens=True)
         except ConnectionExpired:
             # An application that asks again and again must not stop the event loop
             await pause(0)
@@ -157,6 +183,14 @@ class ExpiringPassage(Passage):
             self._let_go()
         return message
 
+    def _timed(self) -> Deadline:
+        if self._deadline is None:
+            self._deadline = AsyncioDeadline(self._seconds_left, self._farewell, self._main)
+        return self._deadline
+
+    def _seconds_left(self) -> float:
+        return self._credentials.seconds_left()
+
     def _disconnect(self) -> Message:
         if self._last_words[0]["type"] == "websocket.close":
             return {"type": "websocket.disconnect", "code": POLICY_VIOLATION, "reason": ""}
@@ -165,7 +199,7 @@ class ExpiringPassage(Passage):
     def _let_go(self) -> None:
         """Nothing is left to end."""
         self._is_long = False
-        self._deadline.disarm()
+        self._timed().disarm()
 
     async def _farewell(self) -> None:
         if not self._is_long:
@@ -177,6 +211,7 @@ class ExpiringPassage(Passage):
             logger.debug("a connection whose token has expired could not be closed", exc_info=True)
 
 
+_SAY_GONE = (ClientDisconnect, WebSocketDisconnect)
 _BEGINNINGS = frozenset({"websocket.accept", "http.response.start"})
 _GONE = frozenset({"websocket.disconnect", "http.disconnect"})
 _PIECES = frozenset({"http.response.body", "http.response.zerocopysend"})
