@@ -291,7 +291,7 @@ class TrioDeadline(Deadline):
         """As of `Deadline`."""
         told_here = listens or self._trio.lowlevel.current_task() is self._task
         if self.has_passed():
-            return await self._turn_away(told_here=told_here)
+            return await self._turn_away(told_here=told_here, listens=listens)
         scope = self._trio.CancelScope(deadline=self._when)
         self._visitors[scope] = listens, told_here
         self._aim()
@@ -303,14 +303,14 @@ class TrioDeadline(Deadline):
             self._visitors.pop(scope, None)
             self._aim()
         if self.has_passed():
-            return await self._turn_away(told_here=told_here)
+            return await self._turn_away(told_here=told_here, listens=listens)
         return result
 
-    async def _turn_away(self, *, told_here: bool) -> NoReturn:
+    async def _turn_away(self, *, told_here: bool, listens: bool) -> NoReturn:
         self._told = self._told or told_here
         self._aim()
-        # Else whoever sends comes here next
-        if all(listens for listens, _ in self._visitors.values()):
+        # Not by a task that sends, which may be one that sends to all clients, and this one may be slow
+        if listens and all(others_listen for others_listen, _ in self._visitors.values()):
             await self._part()
         raise ConnectionExpired
 
