@@ -4,7 +4,8 @@ The way of a request, and the file that is each step:
 
     middleware.py          1  the door: scope -> token -> Verifier -> scope["jwt"], or an answer
     passage.py                the application's way to the client and back, which ends with the token
-    deadline.py               one timer, and the tasks that wait at the door, on asyncio and on trio
+    deadline.py               when a connection must end: one timer, and the tasks that wait at the door
+    deadline_trio.py          the same on trio, by cancel scopes
     renewal.py                a new token from a message of an open WebSocket
     verifier.py            2  token text -> AccessToken, in a handful of lines that name the steps
     issuers.py                TrustedIssuer: what its tokens must be, and where its keys come from

@@ -1,4 +1,4 @@
-"""When a connection must end: one timer, and the tasks that wait at the door, on asyncio and on trio.
+"""When a connection must end: one timer, and the tasks that wait at the door.
 
 Whoever waits at the door when the time is over, in its `receive` or `send`, is told there that the client is gone, as
 when it really is, so that an application ends in its own way. One that waits elsewhere is cancelled: once, so that its
@@ -8,23 +8,16 @@ clean-up can await. Then the farewell is sent. On trio cancellation is a state, 
 from __future__ import annotations
 
 import asyncio
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import Context, copy_context
-from math import inf
-from typing import Any, NoReturn, TypeVar, TypeVarTuple
+from typing import Any, ClassVar, TypeVar, TypeVarTuple
 
-__all__ = ["AsyncioDeadline", "ConnectionExpired", "Deadline", "TrioDeadline", "Visitor"]
+__all__ = ["AsyncioDeadline", "ConnectionExpired", "Deadline", "Visitor"]
 
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
-
-FAREWELL_SECONDS = 5.0
-"""How long a client that reads slowly can hold up the end."""
-LONGEST_SECONDS = 3600.0
-"""How long a timer runs before the clock that judges tokens is asked again, as a machine may sleep."""
 
 
 class ConnectionExpired(OSError):  # noqa: N818 - the name says what is the case
@@ -40,6 +33,11 @@ class Deadline(ABC):
     """
 
     __slots__ = ("_farewell", "_left")
+
+    FAREWELL_SECONDS: ClassVar = 5.0
+    """How long a client that reads slowly can hold up the end."""
+    LONGEST_SECONDS: ClassVar = 3600.0
+    """How long a timer runs before the clock that judges tokens is asked again, as a machine may sleep."""
 
     def __init__(self, left: Callable[[], float], farewell: Callable[[], Awaitable[None]]) -> None:
         """Wait to be armed."""
@@ -139,7 +137,7 @@ class Visitor:
 class AsyncioDeadline(Deadline):
     """The timer is made when it is armed. `main` is the task of the application."""
 
-    __slots__ = ("_context", "_main", "_parting", "_passed", "_timer", "_visitors")
+    __slots__ = ("_context", "_left_one", "_main", "_parting", "_passed", "_timer", "_visitors")
 
     def __init__(self, left: Callable[[], float], farewell: Callable[[], Awaitable[None]], main: Visitor) -> None:
         """Wait to be armed."""
@@ -149,6 +147,8 @@ class AsyncioDeadline(Deadline):
         self._timer: asyncio.TimerHandle | None = None
         self._context: Context | None = None
         self._parting: asyncio.Task[None] | None = None
+        self._left_one: asyncio.Future[None] | None = None
+        """Somebody has left the door."""
         self._passed = False
 
     def has_passed(self) -> bool:
@@ -189,8 +189,8 @@ class AsyncioDeadline(Deadline):
         finally:
             visitor.take_back()
             self._visitors.discard(visitor)
-            if self.has_passed():
-                self._part_when_quiet()
+            if self._left_one is not None and not self._left_one.done():
+                self._left_one.set_result(None)
         if self.has_passed():
             raise ConnectionExpired
         return result
@@ -198,7 +198,7 @@ class AsyncioDeadline(Deadline):
     def _wind(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         # An empty context: a timer that was cancelled stays in the loop's heap for a while
-        self._timer = loop.call_later(min(max(seconds, 0.0), LONGEST_SECONDS), self._ring, context=Context())
+        self._timer = loop.call_later(min(max(seconds, 0.0), self.LONGEST_SECONDS), self._ring, context=Context())
 
     def _ring(self) -> None:
         self._timer = None
@@ -217,13 +217,18 @@ class AsyncioDeadline(Deadline):
                 told = told or visitor.listens or visitor.task is main.task
         if not told and main is not None:
             main.interrupt()
-        self._part_when_quiet()
-
-    def _part_when_quiet(self) -> None:
-        """Begin the farewell, unless something is being sent: then whoever sends it comes here next."""
-        if self._parting is None and self._farewell and all(visitor.listens for visitor in self._visitors):
+        if self._parting is None and self._farewell is not None:
             loop = asyncio.get_running_loop()
-            self._parting = loop.create_task(_within_bounds(self._farewell), context=self._context)
+            self._parting = loop.create_task(self._wait_and_part(), context=self._context)
+
+    async def _wait_and_part(self) -> None:
+        assert self._farewell is not None  # noqa: S101 - for the type checker
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.FAREWELL_SECONDS):
+                while not all(visitor.listens for visitor in self._visitors):
+                    self._left_one = asyncio.get_running_loop().create_future()
+                    await self._left_one
+                await self._farewell()
 
     def _take_back(self) -> bool:
         self.disarm()
@@ -231,8 +236,6 @@ class AsyncioDeadline(Deadline):
         return main is not None and main.take_back()
 
     async def _part(self) -> None:
-        self._visitors.clear()
-        self._part_when_quiet()
         if self._parting is not None:
             await self._parting
 
@@ -240,106 +243,3 @@ class AsyncioDeadline(Deadline):
         self._context = None
         if self._parting is not None:
             self._parting.cancel()
-
-
-async def _within_bounds(farewell: Callable[[], Awaitable[None]]) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(FAREWELL_SECONDS):
-            await farewell()
-
-
-class TrioDeadline(Deadline):
-    """While somebody is at the door who is to be told there, the application as a whole is not cancelled."""
-
-    __slots__ = ("_main", "_parting", "_task", "_told", "_trio", "_visitors", "_when")
-
-    def __init__(self, left: Callable[[], float], farewell: Callable[[], Awaitable[None]]) -> None:
-        """Wait to be armed."""
-        super().__init__(left, farewell)
-        self._trio = sys.modules["trio"]
-        self._main = self._trio.CancelScope()
-        self._task = self._trio.lowlevel.current_task()
-        self._visitors: dict[Any, tuple[bool, bool]] = {}
-        """The scope of each, whether it listens, and whether to tell it is to tell the application."""
-        self._when = inf
-        self._told = self._parting = False
-
-    def has_passed(self) -> bool:
-        """As of `Deadline`."""
-        return bool(self._trio.current_time() >= self._when)
-
-    def arm(self) -> None:
-        """As of `Deadline`."""
-        if self._left is not None:
-            self._when = self._trio.current_time() + max(self._left(), 0.0)
-            self._aim()
-
-    def disarm(self) -> None:
-        """As of `Deadline`."""
-        if not self.has_passed():
-            self._when = inf
-            self._aim()
-
-    def end(self) -> None:
-        """As of `Deadline`."""
-        self._when, self._told = -inf, True
-        self._aim()
-
-    async def visit(
-        self, call: Callable[[*Arguments], Awaitable[Result]], *arguments: *Arguments, listens: bool
-    ) -> Result:
-        """As of `Deadline`."""
-        told_here = listens or self._trio.lowlevel.current_task() is self._task
-        if self.has_passed():
-            return await self._turn_away(told_here=told_here, listens=listens)
-        scope = self._trio.CancelScope(deadline=self._when)
-        self._visitors[scope] = listens, told_here
-        self._aim()
-        try:
-            with scope:
-                result = await call(*arguments)
-            self._told = self._told or (told_here and self.has_passed())
-        finally:
-            self._visitors.pop(scope, None)
-            self._aim()
-        if self.has_passed():
-            return await self._turn_away(told_here=told_here, listens=listens)
-        return result
-
-    async def _turn_away(self, *, told_here: bool, listens: bool) -> NoReturn:
-        self._told = self._told or told_here
-        self._aim()
-        # Not by a task that sends, which may be one that sends to all clients, and this one may be slow
-        if listens and all(others_listen for others_listen, _ in self._visitors.values()):
-            await self._part()
-        raise ConnectionExpired
-
-    def _aim(self) -> None:
-        told = self._told or any(told_here for _, told_here in self._visitors.values())
-        self._main.deadline = inf if told else self._when
-        for scope in self._visitors:
-            scope.deadline = self._when
-
-    async def hold(self, application: Awaitable[None]) -> None:
-        """Run the application, and cancel it at the end."""
-        with self._main:
-            await application
-
-    def _take_back(self) -> bool:
-        self.disarm()
-        return False
-
-    async def _part(self) -> None:
-        if self._farewell is None or self._parting:
-            return
-        self._parting = True
-        try:
-            with self._trio.move_on_after(FAREWELL_SECONDS):
-                await self._farewell()
-        except self._trio.Cancelled:
-            # Of the application's own doing: it is said when that has ended
-            self._parting = False
-            raise
-
-    def _leave(self) -> None:
-        self._visitors.clear()

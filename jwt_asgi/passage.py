@@ -16,7 +16,8 @@ from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
 
 from jwt_asgi._keys.flight import on_asyncio, pause
-from jwt_asgi.deadline import AsyncioDeadline, ConnectionExpired, Deadline, TrioDeadline, Visitor
+from jwt_asgi.deadline import AsyncioDeadline, ConnectionExpired, Deadline, Visitor
+from jwt_asgi.deadline_trio import TrioDeadline
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
 
 __all__ = ["POLICY_VIOLATION", "Credentials", "ExpiringPassage", "Passage", "Renewal"]

@@ -99,7 +99,7 @@ async def test_after_expiry_an_application_that_takes_no_cancellation_sends_noth
                     met.append(error)
             if not on_asyncio:
                 raise
-            met.append(Ended(await receive()))
+            met.append(EndedError(await receive()))
 
     connection = Connection(kind, ISSUER.token())
     await connection.run(expiring(app))
@@ -113,7 +113,7 @@ async def test_after_expiry_an_application_that_takes_no_cancellation_sends_noth
         assert task.cancelling() == 0, "the cancellation was taken back"
 
 
-class Ended(Exception):
+class EndedError(Exception):
     """Carries a message."""
 
 
@@ -617,7 +617,7 @@ async def test_a_long_wait_before_the_answer_is_no_long_connection() -> None:
     async def app(scope: ASGIScope, receive: Receive, send: Send) -> None:
         await receive()
         await anyio.sleep(0.1)
-        await open_stream(lambda: later(), send)
+        await open_stream(later, send)
         await send(FINAL)
 
     async def later() -> Message:
