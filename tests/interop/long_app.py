@@ -86,4 +86,10 @@ async def events(scope: ASGIScope, receive: Receive, send: Send) -> None:
     await EventSourceResponse(news())(scope, receive, send)
 
 
-PATHS = {"/echo": echo, "/deaf": deaf, "/stream": stream, "/events": events}
+async def short(scope: ASGIScope, receive: Receive, send: Send) -> None:
+    """Answer at once."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+PATHS = {"/short": short, "/echo": echo, "/deaf": deaf, "/stream": stream, "/events": events}
