@@ -82,6 +82,11 @@ class Passage:
 class Credentials(Protocol):
     """What a connection was let in with."""
 
+    @property
+    def renews(self) -> bool:
+        """Whether messages are to be looked at."""
+        ...
+
     def seconds_left(self) -> float:
         """Say for how many seconds that is good from now."""
         ...
@@ -137,7 +142,9 @@ class ExpiringPassage(Passage):
         """
         self.use()
         if not self._is_long:
-            return await self._send_short(message)
+            if message["type"] in _BEGINNINGS:
+                return await self._send_beginning(message)
+            return await self._send(message)
         deadline = self._timed()
         if _is_last(message) and not deadline.has_passed():
             self._let_go()
@@ -150,23 +157,20 @@ class ExpiringPassage(Passage):
             self._let_go()
             raise
 
-    async def _send_short(self, message: Message) -> None:
-        if message["type"] not in _BEGINNINGS:
-            return await self._send(message)
+    async def _send_beginning(self, message: Message) -> None:
         message, last_words = _last_words(message)
         await self._send(message)
         if last_words:
             self._last_words, self._is_long = last_words, True
             self._credentials = self._begin()
             self._timed().arm()
-        return None
 
     async def receive(self) -> Message:
         """Wait for a message of the server; when the token has expired it says that the client is gone."""
         deadline = self._timed()
         try:
             message = await deadline.visit(self._receive, listens=True)
-            while message["type"] == "websocket.receive" and self._is_long:
+            while message["type"] == "websocket.receive" and self._is_long and self._credentials.renews:
                 renewal = await deadline.visit(self._credentials.renew, message, listens=True)
                 if renewal is Renewal.NONE:
                     return message

@@ -47,6 +47,11 @@ class Renewer:
         self._token, self._verifier, self._find = token, verifier, find
         self._identify, self._hooks = identify, hooks
 
+    @property
+    def renews(self) -> bool:
+        """Whether messages may bring a token."""
+        return self._find is not None
+
     def seconds_left(self) -> float:
         """Say for how long the connection's token is good."""
         return self._verifier.seconds_left(self._token)
