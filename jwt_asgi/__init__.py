@@ -43,10 +43,26 @@ Beside the way:
     access.py              access rules as values, and how they are checked
     profiles.py            named loosenings per identity provider
     instrumentation.py     Decision + Hook, KeyEvent + KeyHook; the logging adapters
+    health.py              live and ready, for probes
+    fastapi.py             FastAPI: JWTBearer, require, CurrentToken
+    starlette.py           Starlette: an authentication backend, and rules on endpoints
+    litestar.py            Litestar: a plugin, and guards
     quart.py               Quart: JWT(app), require, current_token
     django.py              Django: a middleware for request.auth and refusals, require
-    health.py              live and ready, for probes
-    testing.py             the test kit: an in-process issuer, good and bad tokens
+    mcp.py                 rules for the tools of MCP servers, and token verifiers for the SDK and FastMCP
+    apps.py                an application -> the doors in it
+    testing/               the test kit; nothing imports it
+        issuer.py             TestIssuer: an issuer in the test's process, tokens, rotation, outage, time
+        configured.py         an application -> what it trusts, for an issuer in place of its own
+        standing_in.py        what looks for keys, or asks for the time, gets them from the test for a block
+        tokens.py             keywords -> claims, written as the profile reads them
+        bad_tokens.py         a reason -> a token that is refused for it
+        signing.py            the issuer's own keys
+        publisher.py          its metadata and key set, in process or over HTTP
+        clients.py            whose token a client carries, and the application that it calls
+        sync_client.py        Starlette's TestClient, with a token
+        async_client.py       httpx's AsyncClient, likewise
+        plugin.py             fixtures for pytest
     cli/ __main__.py       the command line: demo, explain, doctor; nothing imports it
 """
 

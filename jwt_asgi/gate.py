@@ -17,7 +17,7 @@ from jwt_asgi.issuers import IssuerOptions, TrustedIssuer
 from jwt_asgi.types import ASGIScope
 from jwt_asgi.verifier import Verifier
 
-__all__ = ["REFUSE", "Gate", "GateOptions", "Refuse", "list_of"]
+__all__ = ["REFUSE", "Gate", "GateOptions", "Refuse", "list_of", "refuse"]
 
 REFUSE = "jwt_asgi.refuse"
 """Where the door puts a `Refuse` on the scope, for frameworks that turn exceptions into answers before it sees them."""
@@ -124,7 +124,24 @@ class Gate:
     def metadata(self, scopes: Iterable[str] = ()) -> bytes:
         """Return the metadata of the resource as JSON, naming the scopes of the application's rules."""
         assert self.resource is not None  # noqa: S101 - for the type checker
-        return self.resource.document(self.verifier.issuers, scopes)
+        single = [issuer for issuer in self.verifier.issuers if isinstance(issuer, TrustedIssuer)]
+        return self.resource.document([issuer.policy.issuer for issuer in single], scopes)
+
+
+def refuse(error: JWTASGIError, scope: ASGIScope, *, began: float) -> Answer:
+    """Refuse a connection through whoever verified its token, a face or the door, and return what the client gets.
+
+    Raises:
+        ConfigurationError: neither has seen the connection.
+        JWTASGIError: the error itself, where the connection has been answered already.
+    """
+    gate: Gate | None = scope.get("jwt_asgi.gate")
+    if gate is not None:
+        return gate.refuse(error, scope, token=scope["jwt"], began=began)
+    door: Refuse | None = scope.get(REFUSE)
+    if door is None:
+        raise ConfigurationError("JWTMiddleware", "nothing has verified a token: add JWTMiddleware to the application")
+    return door(error)
 
 
 def list_of(option: str, values: Sequence[Any], kind: Any, expected: str) -> Sequence[Any]:  # noqa: ANN401 - a type or Callable

@@ -137,7 +137,9 @@ class JWTMiddleware:
             began,
         )
         scope[REFUSE] = verdict.refuse
-        door = _Passage(receive, send, verdict)
+        # That of a face around this door
+        scope.pop("jwt_asgi.gate", None)
+        door = _Passage(scope, receive, send, verdict)
         try:
             await self._app(scope, door.receive if scope["type"] == "websocket" else receive, door.send)
         except AccessError as error:
@@ -186,10 +188,11 @@ async def _meet(rules: Sequence[RouteRule], token: AccessToken | None, scope: AS
 class _Verdict:
     """What becomes of one connection: let in, unless the application refuses before it answers. Hooks are told once."""
 
-    __slots__ = ("_began", "_decision", "_gate", "told")
+    __slots__ = ("_began", "_decision", "_gate", "answer", "told")
 
     def __init__(self, gate: Gate, decision: Decision, began: float) -> None:
         self._gate, self._decision, self._began = gate, decision, began
+        self.answer: Answer | None = None
         self.told = False
 
     def refuse(self, error: JWTASGIError) -> Answer:
@@ -198,11 +201,12 @@ class _Verdict:
         Raises:
             JWTASGIError: the error itself, where the application has answered already.
         """
+        self.answer = self._gate.answer(error)
         if self.told:
             raise error
         seconds, let_in = perf_counter() - self._began, self._decision
         self._decision = Decision.of_error(error, token=let_in.token, kind=let_in.kind, seconds=seconds)
-        return self._gate.answer(error)
+        return self.answer
 
     def tell(self) -> None:
         if not self.told:
@@ -213,18 +217,25 @@ class _Verdict:
 class _Passage:
     """The application's way back to the client: the decision is told when it is first used.
 
-    Until then the application may still refuse, and one request has one decision.
+    Until then the application may still refuse, and one request has one decision. A framework that can only close a
+    WebSocket which it has refused gives its client the whole answer all the same.
     """
 
-    __slots__ = ("_connect", "_receive", "_send", "_verdict")
+    __slots__ = ("_connect", "_receive", "_scope", "_send", "_verdict")
 
-    def __init__(self, receive: Receive, send: Send, verdict: _Verdict) -> None:
-        self._receive, self._send, self._verdict = receive, send, verdict
+    def __init__(self, scope: ASGIScope, receive: Receive, send: Send, verdict: _Verdict) -> None:
+        self._scope, self._receive, self._send, self._verdict = scope, receive, send, verdict
         self._connect: Message | None = None
 
     async def send(self, message: Message) -> None:
+        answer, accepted = self._verdict.answer, self._verdict.told
         self._verdict.tell()
-        await self._send(message)
+        if answer is None or message["type"] != "websocket.close":
+            await self._send(message)
+        elif accepted:
+            await self._send({**message, "code": _POLICY_VIOLATION, "reason": ""})
+        else:
+            await _deny(answer, self._scope, self._send)
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -241,10 +252,15 @@ async def _answer(answer: Answer, scope: ASGIScope, receive: Receive, send: Send
     if scope["type"] == "http":
         await _send_answer(answer, send, "http.response", body=scope["method"] != "HEAD")
     elif (await receive())["type"] == "websocket.connect":
-        if "websocket.http.response" in scope.get("extensions", {}):
-            await _send_answer(answer, send, "websocket.http.response", body=True)
-        else:
-            await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
+        await _deny(answer, scope, send)
+
+
+async def _deny(answer: Answer, scope: ASGIScope, send: Send) -> None:
+    """Refuse a WebSocket before it is accepted, with the whole answer where the server can send it."""
+    if "websocket.http.response" in (scope.get("extensions") or {}):
+        await _send_answer(answer, send, "websocket.http.response", body=True)
+    else:
+        await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
 
 
 async def _send_answer(answer: Answer, send: Send, prefix: str, *, body: bool) -> None:

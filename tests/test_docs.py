@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -61,7 +63,11 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
     monkeypatch.chdir(tmp_path)
     Path("jwks.json").write_text(json.dumps(TestIssuer().jwks()), encoding="utf-8")
     assert django_project.settings.configured  # for the page on Django
-    names: dict[str, object] = {"app": _nothing, "__name__": "a_page"}
+    # A framework that reads annotations looks for the module that a function is of
+    module = ModuleType("a_page")
+    monkeypatch.setitem(sys.modules, "a_page", module)
+    names = vars(module)
+    names["app"] = _nothing
     for block in python_blocks(page):
         exec(compile(block, name_of(page), "exec", dont_inherit=True), names)
 

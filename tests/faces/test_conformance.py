@@ -16,11 +16,14 @@ from jwt_asgi.instrumentation import Outcome
 from jwt_asgi.types import ASGIApp
 from tests.asgi import Answer, http, websocket
 from tests.faces.api_django import DJANGO_ASYNC, DJANGO_SYNC
+from tests.faces.api_fastapi import BEARER, MIDDLEWARE
+from tests.faces.api_litestar import FACES as LITESTAR
 from tests.faces.api_plain import PLAIN
 from tests.faces.api_quart import QUART
+from tests.faces.api_starlette import FACES as STARLETTE
 from tests.faces.conformance import CASES, CONFIGURATIONS, ISSUER, ROUTES, Case, Face, seen
 
-FACES: tuple[Face, ...] = (PLAIN, QUART, DJANGO_ASYNC, DJANGO_SYNC)
+FACES: tuple[Face, ...] = (PLAIN, MIDDLEWARE, BEARER, *STARLETTE, *LITESTAR, QUART, DJANGO_ASYNC, DJANGO_SYNC)
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "conformance.md"
 REFUSALS = {400, 401, 403, 503}
 
