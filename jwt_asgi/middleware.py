@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
@@ -12,7 +12,6 @@ from jwt_asgi._core.access import Context, Requirement
 from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.paths import Exemption, RouteRules, is_preflight, method_of, needed_scopes, route_path
 from jwt_asgi._core.policy import flag
-from jwt_asgi._core.resource import resource_answer
 from jwt_asgi.access import authorize_all
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason
 from jwt_asgi.gate import REFUSE, Gate, GateOptions, list_of
@@ -201,8 +200,10 @@ class JWTMiddleware:
         answer = self._gate.refuse(error, scope, token=token, began=began, needs=needs)
         await send_answer(answer, scope, receive, send)
 
+    def _named_scopes(self) -> Iterable[str]:
+        """Return the scopes that the rules name, for the metadata of the resource."""
+        return () if self._rules is None else self._rules.scopes()
+
     async def _tell_of_resource(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Serve the metadata of RFC 9728 to anyone, browsers of other origins too."""
-        scopes = () if self._rules is None else self._rules.scopes()
-        answer = resource_answer(self._gate.metadata(scopes), scope["method"])
-        await send_answer(answer, scope, receive, send)
+        await send_answer(self._gate.metadata(scope["method"], self._named_scopes()), scope, receive, send)

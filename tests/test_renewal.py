@@ -11,7 +11,6 @@ import pytest
 from jwt_asgi import (
     ConfigurationError,
     Decision,
-    FetchResponse,
     JWTMiddleware,
     Reason,
     TrustedIssuer,
@@ -19,7 +18,7 @@ from jwt_asgi import (
 )
 from jwt_asgi.instrumentation import Outcome
 from jwt_asgi.testing import TestIssuer
-from jwt_asgi.types import ASGIScope, Message, Receive, Send
+from jwt_asgi.types import ASGIScope, FetchResponse, Message, Receive, Send
 from tests.connection import CLOSE, DISCONNECT, EPOCH, ISSUER, Clock, Connection, expiring, open_socket, until
 
 pytestmark = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])

@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
-from django.urls import Resolver404, path  # type: ignore[import-untyped]
-from django.urls.resolvers import RegexPattern, URLResolver  # type: ignore[import-untyped]
+from django.urls import Resolver404, path
+from django.urls.resolvers import RegexPattern, URLResolver
 from hypothesis import given
 from hypothesis import strategies as st
 from litestar import Litestar
