@@ -132,7 +132,7 @@ def _scope(request: HttpRequest) -> ASGIScope:
     scope: ASGIScope | None = getattr(request, "scope", None)
     if scope is None:
         raise ConfigurationError("ASGI", "this is WSGI, where no token is verified; let an ASGI server run asgi.py")
-    if "jwt" not in scope or REFUSE not in scope:
+    if REFUSE not in scope:
         detail = "there is no door; in asgi.py, write application = JWTMiddleware(get_asgi_application(), issuer=...)"
         raise ConfigurationError("JWTMiddleware", detail)
     return scope

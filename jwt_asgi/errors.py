@@ -84,6 +84,9 @@ class Reason(Enum):
     LIFETIME_TOO_LONG = "lifetime_too_long", 401, _INVALID, "the token is valid for longer than max_lifetime"
     TOKEN_EXPIRED = "token_expired", 401, _INVALID, "the token has expired"
 
+    # A new token for a connection that is open
+    IDENTITY_CHANGED = "identity_changed", 401, _INVALID, "the new token is of another issuer, subject or client"
+
     # What it allows (RFC 6750 section 3.1, RFC 9110 section 15.5.4)
     SCOPE_MISSING = "scope_missing", 403, _SCOPE, "the token lacks a scope that this needs"
     ROLE_MISSING = "role_missing", 403, None, "the token lacks a role that this needs"

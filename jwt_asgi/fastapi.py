@@ -30,7 +30,6 @@ from jwt_asgi._core.access import Context, Requirement
 from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.challenge import Answer
 from jwt_asgi._core.paths import method_of, route_path
-from jwt_asgi._core.resource import resource_answer
 from jwt_asgi._core.rules import AnyToken, Scope
 from jwt_asgi.access import authorize
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError
@@ -141,7 +140,7 @@ class JWTBearer(OAuth2):
             raise ConfigurationError("resource", "metadata_route() needs it: JWTBearer(resource=..., ...)")
 
         async def metadata(request: Request) -> Response:
-            answer = resource_answer(self._gate.metadata(), request.method)
+            answer = self._gate.metadata(request.method)
             return _response(answer, request.method)
 
         methods = ["GET", "HEAD", "OPTIONS"]

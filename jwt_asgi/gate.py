@@ -10,7 +10,7 @@ from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.bearer import NoToken, bearer_token
 from jwt_asgi._core.challenge import Answer, answer_to, check_realm
 from jwt_asgi._core.policy import flag
-from jwt_asgi._core.resource import ProtectedResource
+from jwt_asgi._core.resource import ProtectedResource, resource_answer
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, Reason, TokenError
 from jwt_asgi.instrumentation import Decision, Hook, LoggingHook, Outcome, tell
 from jwt_asgi.issuers import IssuerOptions, TrustedIssuer
@@ -121,11 +121,11 @@ class Gate:
         """Tell the hooks."""
         tell(self._hooks, decision)
 
-    def metadata(self, scopes: Iterable[str] = ()) -> bytes:
-        """Return the metadata of the resource as JSON, naming the scopes of the application's rules."""
+    def metadata(self, method: str, scopes: Iterable[str] = ()) -> Answer:
+        """Return the answer of the metadata path to a request of this method; `scopes` are those of the rules."""
         assert self.resource is not None  # noqa: S101 - for the type checker
         single = [issuer for issuer in self.verifier.issuers if isinstance(issuer, TrustedIssuer)]
-        return self.resource.document([issuer.policy.issuer for issuer in single], scopes)
+        return resource_answer(self.resource.document([issuer.policy.issuer for issuer in single], scopes), method)
 
 
 def refuse(error: JWTASGIError, scope: ASGIScope, *, began: float) -> Answer:

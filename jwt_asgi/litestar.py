@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from copy import copy
 from time import perf_counter
@@ -25,7 +25,6 @@ from litestar.types import Guard, Receive, Scope, Send
 
 from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.paths import is_preflight, method_of
-from jwt_asgi._core.resource import resource_answer
 from jwt_asgi.access import AnyToken, Context, Requirement, authorize, check_access
 from jwt_asgi.errors import AccessError, ConfigurationError
 from jwt_asgi.gate import GateOptions, refuse
@@ -174,16 +173,14 @@ class _Door(JWTMiddleware):
         """Return a route for the metadata of RFC 9728, since Litestar calls nothing where it knows no route."""
 
         # No method: Litestar would copy the door with it
-        async def metadata(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI
-            await self._tell_of_resource(cast("ASGIScope", scope), send)
+        async def metadata(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._tell_of_resource(cast("ASGIScope", scope), cast("Any", receive), cast("Any", send))
 
         resource = self._gate.resource
         return [] if resource is None else [asgi(resource.metadata_path, jwt_exempt=True, copy_scope=False)(metadata)]
 
-    async def _tell_of_resource(self, scope: ASGIScope, send: Any) -> None:  # noqa: ANN401 - Litestar's or ASGI's
-        answer = resource_answer(self._gate.metadata(self.scopes), scope["method"])
-        await send({"type": "http.response.start", "status": answer.status, "headers": list(answer.headers)})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
+    def _named_scopes(self) -> Iterable[str]:
+        return self.scopes
 
 
 class _BehindTheDoor:

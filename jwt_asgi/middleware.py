@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
 from typing import Unpack
 
 from jwt_asgi._core.access import Context, Requirement
 from jwt_asgi._core.access_token import AccessToken
-from jwt_asgi._core.challenge import Answer
-from jwt_asgi._core.paths import Exemption, RouteRule, RouteRules, is_preflight, method_of, needed_scopes, route_path
-from jwt_asgi._core.resource import resource_answer
+from jwt_asgi._core.paths import Exemption, RouteRules, is_preflight, method_of, needed_scopes, route_path
+from jwt_asgi._core.policy import flag
 from jwt_asgi.access import authorize_all
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason
 from jwt_asgi.gate import REFUSE, Gate, GateOptions, list_of
 from jwt_asgi.identity import set_identity
 from jwt_asgi.instrumentation import Decision, Outcome
+from jwt_asgi.passage import ExpiringPassage, Passage
+from jwt_asgi.renewal import Reauthenticate, Renewer, check_reauthenticate
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
+from jwt_asgi.verdict import Verdict, send_answer
 from jwt_asgi.verifier import StartUp, check_start_up
 
 __all__ = ["JWTMiddleware"]
-
-_POLICY_VIOLATION = 1008
-"""RFC 6455 section 7.4.1. Before the handshake is accepted, servers answer a close with 403."""
 
 
 class JWTMiddleware:
@@ -52,6 +52,11 @@ class JWTMiddleware:
         startup: When the issuers' keys are first fetched: `lazy`, for the first token, so that an issuer that is down
             never stops a start; `warm`, at the start, for 5 seconds at most, going on without them; `require`,
             likewise, failing without them. The latter two need a server that sends lifespan events.
+        end_at_expiry: Close WebSockets with 1008, and end responses that have no content-length, when their token
+            expires.
+        reauthenticate: Finds a new token in what the client sends on a WebSocket: takes the ASGI message, and returns
+            the token text, or None for a message that is the application's. A token of the same issuer, subject and
+            client takes the place of the old one, and any other closes the connection.
 
     Raises:
         ConfigurationError: an option is missing or wrong.
@@ -64,6 +69,8 @@ class JWTMiddleware:
         rules: Mapping[str, Requirement] | None = None,
         exempt: Sequence[str] = (),
         startup: StartUp = "lazy",
+        end_at_expiry: bool = True,
+        reauthenticate: Reauthenticate | None = None,
         **gate: Unpack[GateOptions],
     ) -> None:
         """Check the options; nothing is fetched."""
@@ -78,6 +85,8 @@ class JWTMiddleware:
             )
         self._rules = None if rules is None else RouteRules(rules)
         self._startup: StartUp = check_start_up(startup)
+        self._end_at_expiry = flag("end_at_expiry", end_at_expiry)
+        self._reauthenticate = check_reauthenticate(reauthenticate, end_at_expiry=end_at_expiry)
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Let the connection in, or answer it."""
@@ -117,35 +126,30 @@ class JWTMiddleware:
             and scope["type"] == "http"
             and resource.metadata_path in {scope["path"], route_path(scope)}
         ):
-            return await self._tell_of_resource(scope, send)
+            return await self._tell_of_resource(scope, receive, send)
         began = perf_counter()
         token: AccessToken | None = None
         outcome = Outcome.EXEMPT
         if not self._is_exempt(scope):
-            rules = () if self._rules is None else self._rules.covering(scope)
             try:
                 token = await self._gate.token_of(scope)
-                if self._rules is not None:
-                    await _meet(rules, token, scope)
+                await self._meet_rules(token, scope)
             except JWTASGIError as error:
-                return await self._refuse(error, token, began, scope, receive, send, rules)
+                return await self._refuse(error, token, began, scope, receive, send)
             outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
         set_identity(scope, token)
-        verdict = _Verdict(
-            self._gate,
-            Decision(outcome=outcome, token=token, kind=scope["type"], seconds=perf_counter() - began),
-            began,
-        )
+        decision = Decision(outcome=outcome, token=token, kind=scope["type"], seconds=perf_counter() - began)
+        verdict = Verdict(self._gate, decision, began)
         scope[REFUSE] = verdict.refuse
         # That of a face around this door
         scope.pop("jwt_asgi.gate", None)
-        door = _Passage(scope, receive, send, verdict)
+        door = self._passage(scope, receive, send, verdict, token)
         try:
-            await self._app(scope, door.receive if scope["type"] == "websocket" else receive, door.send)
+            await door.run(self._app)
         except AccessError as error:
             answer = verdict.refuse(error)
             verdict.tell()
-            await _answer(answer, scope, door.receive_connect, send)
+            await send_answer(answer, scope, door.receive_connect, send)
         except BaseException:
             verdict.tell()
             raise
@@ -153,8 +157,35 @@ class JWTMiddleware:
             verdict.tell()
         return None
 
+    def _passage(
+        self, scope: ASGIScope, receive: Receive, send: Send, verdict: Verdict, token: AccessToken | None
+    ) -> Passage:
+        if token is None or not self._end_at_expiry:
+            return Passage(scope, receive, send, verdict)
+        credentials = partial(
+            Renewer,
+            token,
+            self.verifier,
+            find=self._reauthenticate,
+            admit=partial(self._meet_rules, scope=scope),
+            identify=partial(set_identity, scope),
+            tell=self._gate.tell,
+        )
+        return ExpiringPassage(scope, receive, send, verdict, credentials)
+
     def _is_exempt(self, scope: ASGIScope) -> bool:
         return is_preflight(scope) or (bool(self._exempt) and any(path.covers(scope) for path in self._exempt))
+
+    async def _meet_rules(self, token: AccessToken | None, scope: ASGIScope) -> None:
+        """Hold a token against every rule that covers the connection."""
+        if self._rules is None:
+            return
+        context, rules = Context(method=method_of(scope), path=route_path(scope)), self._rules.covering(scope)
+        if not rules:
+            detail = f'add a rule for {context.method}, or "/*" with AnyToken() for the rest'
+            raise AccessError(Reason.ROUTE_NOT_COVERED, detail)
+        parts = [(rule.requirement, replace(context, path_params=rule.path_params)) for rule in rules]
+        await authorize_all(token, parts)
 
     async def _refuse(
         self,
@@ -164,105 +195,15 @@ class JWTMiddleware:
         scope: ASGIScope,
         receive: Receive,
         send: Send,
-        rules: Sequence[RouteRule] = (),
     ) -> None:
-        answer = self._gate.refuse(error, scope, token=token, began=began, needs=needed_scopes(rules))
-        await _answer(answer, scope, receive, send)
+        needs = () if self._rules is None else needed_scopes(self._rules.covering(scope))
+        answer = self._gate.refuse(error, scope, token=token, began=began, needs=needs)
+        await send_answer(answer, scope, receive, send)
 
-    async def _tell_of_resource(self, scope: ASGIScope, send: Send) -> None:
+    def _named_scopes(self) -> Iterable[str]:
+        """Return the scopes that the rules name, for the metadata of the resource."""
+        return () if self._rules is None else self._rules.scopes()
+
+    async def _tell_of_resource(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Serve the metadata of RFC 9728 to anyone, browsers of other origins too."""
-        scopes = () if self._rules is None else self._rules.scopes()
-        answer = resource_answer(self._gate.metadata(scopes), scope["method"])
-        await _send_answer(answer, send, "http.response", body=scope["method"] != "HEAD")
-
-
-async def _meet(rules: Sequence[RouteRule], token: AccessToken | None, scope: ASGIScope) -> None:
-    """Hold a token against every rule that covers the request."""
-    path, method = route_path(scope), method_of(scope)
-    if not rules:
-        raise AccessError(Reason.ROUTE_NOT_COVERED, f'add a rule for {method}, or "/*" with AnyToken() for the rest')
-    context = Context(method=method, path=path)
-    await authorize_all(token, [(rule.requirement, replace(context, path_params=rule.path_params)) for rule in rules])
-
-
-class _Verdict:
-    """What becomes of one connection: let in, unless the application refuses before it answers. Hooks are told once."""
-
-    __slots__ = ("_began", "_decision", "_gate", "answer", "told")
-
-    def __init__(self, gate: Gate, decision: Decision, began: float) -> None:
-        self._gate, self._decision, self._began = gate, decision, began
-        self.answer: Answer | None = None
-        self.told = False
-
-    def refuse(self, error: JWTASGIError) -> Answer:
-        """Refuse after all, and return the answer for the application's framework to send: `scope[REFUSE]`.
-
-        Raises:
-            JWTASGIError: the error itself, where the application has answered already.
-        """
-        self.answer = self._gate.answer(error)
-        if self.told:
-            raise error
-        seconds, let_in = perf_counter() - self._began, self._decision
-        self._decision = Decision.of_error(error, token=let_in.token, kind=let_in.kind, seconds=seconds)
-        return self.answer
-
-    def tell(self) -> None:
-        if not self.told:
-            self.told = True
-            self._gate.tell(self._decision)
-
-
-class _Passage:
-    """The application's way back to the client: the decision is told when it is first used.
-
-    Until then the application may still refuse, and one request has one decision. A framework that can only close a
-    WebSocket which it has refused gives its client the whole answer all the same.
-    """
-
-    __slots__ = ("_connect", "_receive", "_scope", "_send", "_verdict")
-
-    def __init__(self, scope: ASGIScope, receive: Receive, send: Send, verdict: _Verdict) -> None:
-        self._scope, self._receive, self._send, self._verdict = scope, receive, send, verdict
-        self._connect: Message | None = None
-
-    async def send(self, message: Message) -> None:
-        answer, accepted = self._verdict.answer, self._verdict.told
-        self._verdict.tell()
-        if answer is None or message["type"] != "websocket.close":
-            await self._send(message)
-        elif accepted:
-            await self._send({**message, "code": _POLICY_VIOLATION, "reason": ""})
-        else:
-            await _deny(answer, self._scope, self._send)
-
-    async def receive(self) -> Message:
-        message = await self._receive()
-        self._connect = self._connect or message
-        return message
-
-    async def receive_connect(self) -> Message:
-        """Return the first message, which the application may have taken already."""
-        return self._connect or await self._receive()
-
-
-async def _answer(answer: Answer, scope: ASGIScope, receive: Receive, send: Send) -> None:
-    """Send an answer to a connection that has none yet."""
-    if scope["type"] == "http":
-        await _send_answer(answer, send, "http.response", body=scope["method"] != "HEAD")
-    elif (await receive())["type"] == "websocket.connect":
-        await _deny(answer, scope, send)
-
-
-async def _deny(answer: Answer, scope: ASGIScope, send: Send) -> None:
-    """Refuse a WebSocket before it is accepted, with the whole answer where the server can send it."""
-    if "websocket.http.response" in (scope.get("extensions") or {}):
-        await _send_answer(answer, send, "websocket.http.response", body=True)
-    else:
-        await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
-
-
-async def _send_answer(answer: Answer, send: Send, prefix: str, *, body: bool) -> None:
-    await send({"type": f"{prefix}.start", "status": answer.status, "headers": list(answer.headers)})
-    await send({"type": f"{prefix}.body", "body": answer.body if body else b""})
+        await send_answer(self._gate.metadata(scope["method"], self._named_scopes()), scope, receive, send)

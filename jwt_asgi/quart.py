@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import wraps
-from inspect import iscoroutinefunction
 from typing import Any, Final, ParamSpec, Unpack
 
 from quart import Quart, Response, current_app, has_websocket_context, request, websocket
@@ -97,15 +96,13 @@ def require(rule: Requirement) -> Callable[[Callable[P, Any]], Callable[P, Await
         raise ConfigurationError("require", f'expected a rule, as Scope("todos:read"); got {rule!r}')
 
     def decorate(view: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
-        is_async = iscoroutinefunction(view)
-
         @wraps(view)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - the view's own
             scope = _scope()
             params = (websocket if has_websocket_context() else request).view_args
             context = Context(method=method_of(scope), path=route_path(scope))
             await authorize(scope["jwt"], rule, path_params=params or {}, context=context)
-            return await (view if is_async else current_app.ensure_async(view))(*args, **kwargs)
+            return await current_app.ensure_async(view)(*args, **kwargs)
 
         guarded.jwt_requirement = rule  # type: ignore[attr-defined]
         return guarded
@@ -115,7 +112,7 @@ def require(rule: Requirement) -> Callable[[Callable[P, Any]], Callable[P, Await
 
 def _scope() -> ASGIScope:
     scope: ASGIScope = (websocket if has_websocket_context() else request).scope  # type: ignore[assignment]
-    if "jwt" not in scope or REFUSE not in scope:
+    if REFUSE not in scope:
         raise ConfigurationError("JWT", "there is no door; write JWT(app, issuer=..., audience=..., algorithms=[...])")
     if _NAME not in current_app.extensions:
         raise ConfigurationError("JWT", "for a door that is outside of this application, write answer_refusals(app)")

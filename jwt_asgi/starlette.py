@@ -18,7 +18,6 @@ from starlette.websockets import WebSocket, WebSocketState
 
 from jwt_asgi._core.challenge import Answer
 from jwt_asgi._core.paths import method_of, route_path
-from jwt_asgi._core.resource import resource_answer
 from jwt_asgi.access import AnyToken, Context, Requirement, Scope, authorize
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError
 from jwt_asgi.gate import Gate, GateOptions, refuse
@@ -78,7 +77,7 @@ class JWTAuthBackend(AuthenticationBackend):
         gate = self._gate
 
         async def metadata(request: HTTPConnection) -> Response:
-            return _response(resource_answer(gate.metadata(), request.scope["method"]), request)
+            return _response(gate.metadata(request.scope["method"]), request)
 
         methods = ["GET", "HEAD", "OPTIONS"]
         return [] if gate.resource is None else [Route(gate.resource.metadata_path, metadata, methods=methods)]

@@ -86,8 +86,14 @@ class Verifier:
             verified = verify_signature(untrusted, own_keys(keys, untrusted, issuer.policy))
         except TokenError as error:
             verified = await self._verify_again(untrusted, issuer, keys, error)
-        good = AccessToken(check_claims(verified, issuer.policy, self._clock()), issuer.policy.profile)
-        return good if issuer.policy.grants is None else await _granted(good, issuer.policy.grants)
+        policy = issuer.policy
+        checked = check_claims(verified, policy, self._clock())
+        good = AccessToken(checked, policy.profile, leeway=policy.leeway, max_age=policy.max_age)
+        return good if policy.grants is None else await _granted(good, policy.grants)
+
+    def seconds_left(self, token: AccessToken) -> float:
+        """Say for how long a token that it has verified is good from now; 0 or less: no more."""
+        return token.good_until - self._clock()
 
     async def start(self, mode: StartUp = "warm") -> None:
         """Fetch the keys of the required issuers, all at once and for at most 5 seconds; `lazy`: do nothing.

@@ -62,7 +62,7 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("jwks.json").write_text(json.dumps(TestIssuer().jwks()), encoding="utf-8")
-    assert django_project.settings.configured  # for the page on Django
+    assert django_project.urlpatterns  # its settings are those of the page on Django
     # A framework that reads annotations looks for the module that a function is of
     module = ModuleType("a_page")
     monkeypatch.setitem(sys.modules, "a_page", module)

@@ -38,6 +38,7 @@ TABLE = {
     "token_too_old": (401, "invalid_token"),
     "lifetime_too_long": (401, "invalid_token"),
     "token_expired": (401, "invalid_token"),
+    "identity_changed": (401, "invalid_token"),
     "scope_missing": (403, "insufficient_scope"),
     "role_missing": (403, None),
     "permission_missing": (403, None),

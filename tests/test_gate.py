@@ -133,7 +133,7 @@ def test_by_default_refusals_are_logged() -> None:
 def test_the_metadata_name_the_trusted_issuers() -> None:
     gate = Gate(**ISSUER.options(), resource="https://api.test")
     assert gate.resource == ProtectedResource("https://api.test")
-    assert json.loads(gate.metadata(["a"])) == {
+    assert json.loads(gate.metadata("GET", ["a"]).body) == {
         "resource": "https://api.test",
         "authorization_servers": [ISSUER.issuer],
         "scopes_supported": ["a"],

@@ -48,10 +48,16 @@ class AccessToken:
     _claims: dict[str, Any]
     _header: dict[str, Any]
     _profile: Profile
+    _leeway: float
+    _max_age: float | None
 
-    def __init__(self, verified: Verified, profile: Profile) -> None:
-        """Wrap a token whose claims were checked."""
-        vars(self).update(_claims=verified.claims, _header=verified.header, _profile=profile)
+    def __init__(
+        self, verified: Verified, profile: Profile, *, leeway: float = 0.0, max_age: float | None = None
+    ) -> None:
+        """Wrap a token whose claims were checked, with this leeway and this greatest age."""
+        vars(self).update(
+            _claims=verified.claims, _header=verified.header, _profile=profile, _leeway=leeway, _max_age=max_age
+        )
 
     @cached_property
     def claims(self) -> Mapping[str, Any]:
@@ -105,6 +111,14 @@ class AccessToken:
         """`exp`, in seconds since the epoch."""
         expires_at: float = self._claims["exp"]
         return expires_at
+
+    @property
+    def good_until(self) -> float:
+        """When it stops being accepted here, likewise: `exp`, or earlier where `max_age` is set, and the leeway."""
+        issued_at = self.issued_at
+        if self._max_age is None or issued_at is None:
+            return self.expires_at + self._leeway
+        return min(self.expires_at, issued_at + self._max_age) + self._leeway
 
     @property
     def issued_at(self) -> float | None:

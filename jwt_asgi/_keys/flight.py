@@ -15,7 +15,7 @@ from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
-__all__ = ["Flight", "pause"]
+__all__ = ["Flight", "on_asyncio", "pause"]
 
 GIVE_UP_SECONDS = 1.0
 MAX_THREADS = 256
@@ -48,7 +48,7 @@ class Flight:
 
     def take_off(self, work: Callable[[Flight], Coroutine[Any, Any, None]]) -> None:
         """Begin. `work` sets `result`, and calls `land`; it does so in an empty context, and never at once."""
-        if _on_asyncio():
+        if on_asyncio():
             self._loop = asyncio.get_running_loop()
             # An empty context: nothing of this request may leak into what others share
             self._task = self._loop.create_task(self._work(work), context=Context())
@@ -84,7 +84,7 @@ class Flight:
 
     async def wait(self, seconds: float) -> bool | None:
         """Wait until it lands, but not for ever: False when it takes too long."""
-        waiting = _wait_on_asyncio if _on_asyncio() else _wait_on_trio
+        waiting = _wait_on_asyncio if on_asyncio() else _wait_on_trio
         try:
             return await waiting(self._landed, seconds)
         except TimeoutError:
@@ -93,7 +93,7 @@ class Flight:
     async def give_up(self) -> None:
         """End it, if it is a task of this event loop."""
         task = self._task
-        if task is None or task.done() or not _on_asyncio() or self._loop is not asyncio.get_running_loop():
+        if task is None or task.done() or not on_asyncio() or self._loop is not asyncio.get_running_loop():
             return
         task.cancel()
         # Bounded, since a fetch may take no cancellation
@@ -113,11 +113,11 @@ class Flight:
 
 async def pause(seconds: float) -> None:
     """Sleep, on whichever event loop this is."""
-    await (asyncio.sleep(seconds) if _on_asyncio() else sys.modules["trio"].sleep(seconds))
+    await (asyncio.sleep(seconds) if on_asyncio() else sys.modules["trio"].sleep(seconds))
 
 
-def _on_asyncio() -> bool:
-    """Whether the caller runs on asyncio: in trio's guest mode both have a loop, and the task is trio's."""
+def on_asyncio() -> bool:
+    """Say whether the caller runs on asyncio: in trio's guest mode both have a loop, and the task is trio's."""
     # Another thread may be in the midst of importing it
     in_trio_task = getattr(sys.modules.get("trio.lowlevel"), "in_trio_task", None)
     if in_trio_task is not None and in_trio_task():

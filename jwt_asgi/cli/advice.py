@@ -62,6 +62,10 @@ ADVICE = {
     Reason.TOKEN_TOO_OLD: "Get a new token, or raise `max_age`.",
     Reason.LIFETIME_TOO_LONG: "Have the issuer shorten the lifetime of access tokens, or raise `max_lifetime`.",
     Reason.TOKEN_EXPIRED: "Get a new token. If fresh tokens get this, this machine's clock is ahead.",
+    Reason.IDENTITY_CHANGED: (
+        "Send a token of the same user and client on this connection, and open another connection for another one. "
+        "Tokens with neither a subject nor a client cannot be renewed."
+    ),
     Reason.SCOPE_MISSING: (
         "Have the client ask for the scope that the challenge names, and the issuer grant it. See in `explain` which "
         "claim holds scopes."

@@ -85,8 +85,9 @@ def test_a_rule_says_what_it_asks_for_and_why_a_token_is_refused(rule: Requireme
 
 
 def test_scopes_and_roles_are_named_for_documents() -> None:
-    assert (Scope("a").scopes(), Scope("a").roles()) == ({"a"}, frozenset())
-    assert (Role("x").scopes(), Role("x").roles()) == (frozenset(), {"x"})
+    assert Scope("a").scopes() == {"a"}
+    assert Role("x").roles() == {"x"}
+    assert Scope("a").roles() == Role("x").scopes() == frozenset()
     assert Scope("doc:{id}:read").scopes() == frozenset()
     assert Scope("{}").scopes() == {"{}"}
 
@@ -182,6 +183,12 @@ def test_a_scope_takes_several_parameters_and_each_must_be_there() -> None:
     assert rule.met_by(access_token(), at(id="7")) is None
     assert rule.met_by(access_token(), at(tenant="t", id=7)) is None
     assert rule.met_by(access_token(scopes=("t:doc:7:7",)), at(tenant="t", id="7", more="x")) is True
+
+
+@pytest.mark.parametrize("name", ["", "a b", 'a"', "doc:{id} read", None, 7])
+def test_a_scope_is_one_scope(name: Any) -> None:
+    with pytest.raises(ConfigurationError, match="expected one scope, without spaces and quotes"):
+        Scope(name)
 
 
 @pytest.mark.parametrize("name", ["doc{id}", "{id}read", "{a}{b}", "{{id}}", "doc1{id}", "{id}}", "a:{b}:{c}{d}"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -321,7 +322,9 @@ async def test_without_a_door_every_guarded_view_fails_closed_and_the_log_says_w
 ) -> None:
     with override_settings(MIDDLEWARE=middleware):
         app = get_asgi_application()
-    answer = await http(app, path=path, token=ISSUER.token(scope="todos:read"))
+    # A token that somebody else has put there is none of ours
+    forged: dict[str, Any] = {"jwt": SimpleNamespace(subject="eve", scopes={"todos:read"})}
+    answer = await http(app, path=path, token=ISSUER.token(scope="todos:read"), **forged)
     assert answer.status == 500
     assert "in asgi.py, write application = JWTMiddleware(get_asgi_application(), issuer=" in caplog.text
 

@@ -28,6 +28,7 @@ from jwt_asgi import (
     Reason,
     Role,
     Scope,
+    Verifier,
     check_access,
 )
 from jwt_asgi.access import Context, ExternalPolicy, PathParam, Subject

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -428,7 +429,9 @@ async def test_without_a_door_of_its_own_a_view_fails_closed_and_the_log_says_wh
 ) -> None:
     app = Quart(__name__)
     app.register_blueprint(views())
-    answer = await http(wrap(app), path=path, token=ISSUER.token(scope="todos:read"))
+    # A token that somebody else has put there is none of ours
+    forged: dict[str, Any] = {"jwt": SimpleNamespace(subject="eve", scopes={"todos:read"})}
+    answer = await http(wrap(app), path=path, token=ISSUER.token(scope="todos:read"), **forged)
     assert answer.status == 500
     assert advice in caplog.text
 

@@ -200,3 +200,26 @@ def test_what_is_exempt_needs_no_token_and_what_is_behind_it_in_another_routers_
     # Litestar 2 takes what is behind root_path, wherever that stands: this is its /admin
     assert ask(door, "/docs/api/admin", root="/api", roles=None) == []
     assert ask(door, "/docs/../admin", roles=None) == []
+
+
+@pytest.mark.parametrize("framework", DOORS)
+@pytest.mark.parametrize(
+    ("path", "method", "root"),
+    [
+        # Django and Quart: GET and POST
+        ("/items/7", "get", ""),
+        ("/items/7", "Post", ""),
+        ("/items/7", "HEAD", ""),
+        # Litestar: /admin
+        ("/x/api/admin", "GET", "/api"),
+        ("/apiadmin", "GET", "/api"),
+        ("//admin", "GET", ""),
+        ("/admin/", "GET", ""),
+        # Starlette: the `$` of its pattern takes a line break behind it
+        ("/items/7\n", "GET", ""),
+    ],
+)
+def test_what_one_router_reads_as_another_path_or_method_needs_the_rule_of_that(
+    framework: str, path: str, method: str, root: str
+) -> None:
+    assert ask(DOORS[framework], path, method=method, root=root) == []

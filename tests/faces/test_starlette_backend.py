@@ -27,6 +27,8 @@ from jwt_asgi import (
     Reason,
     Role,
     Scope,
+    TrustedIssuer,
+    Verifier,
     check_access,
 )
 from jwt_asgi.access import AnyToken, Context, ExternalPolicy, PathParam, Subject

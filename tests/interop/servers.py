@@ -181,9 +181,16 @@ class Server:
 
 @contextmanager
 def serving(
-    name: str, issuer: str, folder: Path, *, audience: str = AUDIENCE, key_seconds: float = 600.0, workers: int = 1
+    name: str,
+    issuer: str,
+    folder: Path,
+    *,
+    audience: str = AUDIENCE,
+    key_seconds: float = 600.0,
+    workers: int = 1,
+    module: str = "tests.interop.servers",
 ) -> Iterator[Server]:
-    """Serve the application until the block ends; uvicorn can do so in several worker processes."""
+    """Serve the application of a module until the block ends; uvicorn can do so in several worker processes."""
     port = _free_port()
     record, log = folder / "lifespan.txt", folder / "server.log"
     program, *options = SERVERS[name]
@@ -191,7 +198,7 @@ def serving(
         assert program == "uvicorn", "the options of the others are not the same"
         options += ["--workers", str(workers)]
     factory = [] if program == "hypercorn" else ["--factory"]
-    target = "tests.interop.servers:create_app" + ("()" if program == "hypercorn" else "")
+    target = f"{module}:create_app" + ("()" if program == "hypercorn" else "")
     command = [sys.executable, "-m", program, *(option.format(port=port) for option in options), *factory, target]
     environment = {
         **os.environ,

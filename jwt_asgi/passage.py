@@ -1,0 +1,249 @@
+"""The application's way to the client and back; the one that ends when its token does, and renews it.
+
+A WebSocket is closed with 1008 (RFC 6455 section 7.4.1). A response is ended where it could be endless: where it has no
+content-length. Whatever is shorter is left alone, and pays for no timer.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
+
+from starlette.requests import ClientDisconnect
+from starlette.websockets import WebSocketDisconnect
+
+from jwt_asgi._keys.flight import on_asyncio, pause
+from jwt_asgi.deadline import AsyncioDeadline, ConnectionExpired, Deadline, Visitor
+from jwt_asgi.deadline_trio import TrioDeadline
+from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
+from jwt_asgi.verdict import POLICY_VIOLATION, Verdict, deny
+
+__all__ = ["Credentials", "ExpiringPassage", "Passage", "Renewal"]
+
+logger = logging.getLogger("jwt_asgi")
+
+
+class Renewal(Enum):
+    """What became of a message that may bring a new token."""
+
+    NONE = "none"
+    """It brings none: it is the application's."""
+    TAKEN = "taken"
+    """It is dealt with, and the connection goes on until its token expires, which may be a new one."""
+    REFUSED = "refused"
+    """The connection is closed."""
+
+
+class Passage:
+    """The application's way to the client and back: the decision is told when it is first used.
+
+    Until then the application may still refuse, and one request has one decision. A framework that can only close a
+    WebSocket which it has refused gives its client the whole answer all the same.
+    """
+
+    __slots__ = ("_connect", "_receive", "_scope", "_send", "_verdict")
+
+    def __init__(self, scope: ASGIScope, receive: Receive, send: Send, verdict: Verdict) -> None:
+        """Lead to the server's `receive` and `send`."""
+        self._scope, self._receive, self._send, self._verdict = scope, receive, send, verdict
+        self._connect: Message | None = None
+
+    async def run(self, app: ASGIApp) -> None:
+        """Call the application."""
+        await app(self._scope, self.receive if self._scope["type"] == "websocket" else self._receive, self.send)
+
+    async def send(self, message: Message) -> None:
+        """Hand a message to the server."""
+        answer, accepted = self._verdict.answer, self._verdict.told
+        self._verdict.tell()
+        if answer is None or message["type"] != "websocket.close":
+            await self._send(message)
+        elif accepted:
+            await self._send({**message, "code": POLICY_VIOLATION, "reason": ""})
+        else:
+            await deny(answer, self._scope, self._send)
+
+    async def receive(self) -> Message:
+        """Wait for a message of the server."""
+        message = await self._receive()
+        self._connect = self._connect or message
+        return message
+
+    async def receive_connect(self) -> Message:
+        """Return the first message, which the application may have taken already."""
+        return self._connect or await self._receive()
+
+
+class Credentials(Protocol):
+    """What a connection was let in with."""
+
+    @property
+    def renews(self) -> bool:
+        """Whether messages are to be looked at."""
+        ...
+
+    def seconds_left(self) -> float:
+        """Say for how many seconds that is good from now."""
+        ...
+
+    async def renew(self, message: Message) -> Renewal:
+        """Look for a new token in what the client sends on a WebSocket."""
+        ...
+
+
+class ExpiringPassage(Passage):
+    """A passage that is closed when its token expires.
+
+    Args:
+        scope: The connection's.
+        receive: The server's.
+        send: The server's.
+        verdict: What became of the connection.
+        credentials: Returns what the connection was let in with; called if it turns out to be a long one.
+    """
+
+    __slots__ = ("_begin", "_credentials", "_deadline", "_is_long", "_last_words", "_main")
+
+    def __init__(
+        self,
+        scope: ASGIScope,
+        receive: Receive,
+        send: Send,
+        verdict: Verdict,
+        credentials: Callable[[], Credentials],
+    ) -> None:
+        """Lead to the server's `receive` and `send`; nothing is timed yet."""
+        super().__init__(scope, receive, send, verdict)
+        self._begin = credentials
+        self._deadline: Deadline | None = None
+        self._is_long = False
+
+    async def run(self, app: ASGIApp) -> None:
+        """Call the application, and see that the connection ends with its token."""
+        call = app(self._scope, self.receive, self.send)
+        if "trio" not in sys.modules or on_asyncio():
+            self._main = Visitor(listens=False)
+        else:
+            self._deadline = TrioDeadline(self._seconds_left, self._farewell)
+            call = self._deadline.hold(call)
+        try:
+            await call
+        except BaseException as error:
+            if self._deadline is None or not await self._deadline.settle(error, _SAY_GONE):
+                raise
+        else:
+            if self._deadline is not None:
+                await self._deadline.settle(None, _SAY_GONE)
+
+    async def send(self, message: Message) -> None:
+        """Hand a message to the server.
+
+        Raises:
+            ConnectionExpired: the token has expired; nothing reaches the server any more.
+        """
+        hand_on = super().send
+        if not self._is_long:
+            return await (self._send_beginning if message["type"] in _BEGINNINGS else hand_on)(message)
+        deadline = self._timed()
+        if _is_last(message) and not deadline.has_passed():
+            self._let_go()
+            return await hand_on(message)
+        try:
+            await deadline.visit(hand_on, message, listens=False)
+        except ConnectionExpired:
+            raise
+        except OSError:
+            self._let_go()
+            raise
+
+    async def _send_beginning(self, message: Message) -> None:
+        message, last_words = _last_words(message)
+        await super().send(message)
+        if last_words:
+            self._last_words, self._is_long = last_words, True
+            self._credentials = self._begin()
+            self._timed().arm()
+
+    async def receive(self) -> Message:
+        """Wait for a message of the server; when the token has expired it says that the client is gone."""
+        deadline = self._timed()
+        try:
+            message = await deadline.visit(self._receive, listens=True)
+            while message["type"] == "websocket.receive" and self._is_long and self._credentials.renews:
+                renewal = await deadline.visit(self._credentials.renew, message, listens=True)
+                if renewal is Renewal.NONE:
+                    return message
+                if renewal is Renewal.REFUSED:
+                    deadline.end()
+                else:
+                    deadline.arm()
+                message = await deadline.visit(self._receive, listens=True)
+        except ConnectionExpired:
+            # An application that asks again and again must not stop the event loop
+            await pause(0)
+            return self._disconnect()
+        self._connect = self._connect or message
+        if message["type"] in _GONE:
+            self._let_go()
+        return message
+
+    def _timed(self) -> Deadline:
+        if self._deadline is None:
+            self._deadline = AsyncioDeadline(self._seconds_left, self._farewell, self._main)
+        return self._deadline
+
+    def _seconds_left(self) -> float:
+        return self._credentials.seconds_left()
+
+    def _disconnect(self) -> Message:
+        if self._last_words[0]["type"] == "websocket.close":
+            return {"type": "websocket.disconnect", "code": POLICY_VIOLATION, "reason": ""}
+        return {"type": "http.disconnect"}
+
+    def _let_go(self) -> None:
+        """Nothing is left to end."""
+        self._is_long = False
+        self._timed().disarm()
+
+    async def _farewell(self) -> None:
+        if not self._is_long:
+            return
+        try:
+            for message in self._last_words:
+                await self._send(message)
+        except Exception:
+            logger.debug("a connection whose token has expired could not be closed", exc_info=True)
+
+
+_SAY_GONE = (ClientDisconnect, WebSocketDisconnect)
+_BEGINNINGS = frozenset({"websocket.accept", "http.response.start"})
+_GONE = frozenset({"websocket.disconnect", "http.disconnect"})
+_PIECES = frozenset({"http.response.body", "http.response.zerocopysend"})
+
+
+def _last_words(beginning: Message) -> tuple[Message, list[Message]]:
+    """Return what a connection begins with, and what ends it; nothing where it ends by itself."""
+    if beginning["type"] == "websocket.accept":
+        return beginning, [{"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""}]
+    headers = beginning.get("headers", ())
+    if not isinstance(headers, (list, tuple)):
+        # ASGI allows any iterable, and some can be read but once
+        headers = list(headers)
+        beginning = {**beginning, "headers": headers}
+    for name, _ in headers:
+        if name.lower() == b"content-length":
+            return beginning, []
+    words: list[Message] = [{"type": "http.response.body", "body": b"", "more_body": False}]
+    if beginning.get("trailers"):
+        words.append({"type": "http.response.trailers", "headers": [], "more_trailers": False})
+    return beginning, words
+
+
+def _is_last(message: Message) -> bool:
+    kind = message["type"]
+    if kind in _PIECES:
+        return not message.get("more_body", False)
+    return kind in {"websocket.close", "http.response.pathsend"}

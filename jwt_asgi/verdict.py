@@ -1,0 +1,67 @@
+"""What becomes of one connection, told once; and how an answer is sent to it."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+from jwt_asgi._core.challenge import Answer
+from jwt_asgi.errors import JWTASGIError
+from jwt_asgi.gate import Gate
+from jwt_asgi.instrumentation import Decision
+from jwt_asgi.types import ASGIScope, Receive, Send
+
+__all__ = ["POLICY_VIOLATION", "Verdict", "deny", "send_answer"]
+
+POLICY_VIOLATION = 1008
+"""RFC 6455 section 7.4.1. Before the handshake is accepted, servers answer a close with 403."""
+
+
+class Verdict:
+    """What becomes of one connection: let in, unless the application refuses before it answers. Hooks are told once."""
+
+    __slots__ = ("_began", "_decision", "_gate", "answer", "told")
+
+    def __init__(self, gate: Gate, decision: Decision, began: float) -> None:
+        self._gate, self._decision, self._began = gate, decision, began
+        self.answer: Answer | None = None
+        self.told = False
+
+    def refuse(self, error: JWTASGIError) -> Answer:
+        """Refuse after all, and return the answer for the application's framework to send: `scope[REFUSE]`.
+
+        Raises:
+            JWTASGIError: the error itself, where the application has answered already.
+        """
+        self.answer = self._gate.answer(error)
+        if self.told:
+            raise error
+        seconds, let_in = perf_counter() - self._began, self._decision
+        self._decision = Decision.of_error(error, token=let_in.token, kind=let_in.kind, seconds=seconds)
+        return self.answer
+
+    def tell(self) -> None:
+        """Tell the hooks, unless that was done."""
+        if not self.told:
+            self.told = True
+            self._gate.tell(self._decision)
+
+
+async def send_answer(answer: Answer, scope: ASGIScope, receive: Receive, send: Send) -> None:
+    """Send an answer to a connection that has none yet."""
+    if scope["type"] == "http":
+        await _send(answer, send, "http.response", body=scope["method"] != "HEAD")
+    elif (await receive())["type"] == "websocket.connect":
+        await deny(answer, scope, send)
+
+
+async def deny(answer: Answer, scope: ASGIScope, send: Send) -> None:
+    """Refuse a WebSocket before it is accepted, with the whole answer where the server can send it."""
+    if "websocket.http.response" in (scope.get("extensions") or {}):
+        await _send(answer, send, "websocket.http.response", body=True)
+    else:
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})
+
+
+async def _send(answer: Answer, send: Send, prefix: str, *, body: bool) -> None:
+    await send({"type": f"{prefix}.start", "status": answer.status, "headers": list(answer.headers)})
+    await send({"type": f"{prefix}.body", "body": answer.body if body else b""})
