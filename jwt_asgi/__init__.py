@@ -44,6 +44,7 @@ Beside the way:
     profiles.py            named loosenings per identity provider
     instrumentation.py     Decision + Hook, KeyEvent + KeyHook; the logging adapters
     health.py              live and ready, for probes
+    apps.py                an application -> the doors in it
     testing.py             the test kit: an in-process issuer, good and bad tokens
     cli/ __main__.py       the command line: demo, explain, doctor; nothing imports it
 """

@@ -60,6 +60,11 @@ class Verifier:
         self._families = tuple(issuer for issuer in issuers if isinstance(issuer, IssuerFamily))
         self._clock = clock
 
+    @property
+    def issuers(self) -> tuple[TrustedIssuer | IssuerFamily, ...]:
+        """Whose tokens are accepted: what the verifier was given; those that are named exactly come first."""
+        return (*self._issuers.values(), *self._families)
+
     async def verify(self, token: str | bytes) -> AccessToken:
         """Return the verified token.
 

@@ -37,6 +37,7 @@ LAYERS = {
     "quart": 10,
     "django": 10,
     "mcp": 10,
+    "apps": 10,
     "testing": 12,
     "cli": 13,
     "__main__": 14,
