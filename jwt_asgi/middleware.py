@@ -78,6 +78,21 @@ class JWTMiddleware:
         self._rules = None if rules is None else RouteRules(rules)
         self._startup: StartUp = check_start_up(startup)
 
+    @property
+    def gate(self) -> Gate:
+        """What verifies, and what is said of the resource."""
+        return self._gate
+
+    @property
+    def rules(self) -> RouteRules | None:
+        """The rules of the routes, for those who list them; None: any token will do."""
+        return self._rules
+
+    @property
+    def exempt(self) -> tuple[Exemption, ...]:
+        """The paths that need no token, likewise."""
+        return self._exempt
+
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Let the connection in, or answer it."""
         match scope["type"]:

@@ -63,6 +63,14 @@ class Exemption:
         below = path.endswith("/*")
         return cls(method, path[:-1] if below else path, below)
 
+    def __str__(self) -> str:
+        """Return it as it was written."""
+        return f"{self.method} {self._written}" if self.method else self._written
+
+    @property
+    def _written(self) -> str:
+        return f"{self.path}*" if self.below else self.path
+
     def covers(self, scope: Mapping[str, Any]) -> bool:
         """Whether it covers a connection."""
         if self.method is not None and scope.get("method") != self.method:
