@@ -93,6 +93,10 @@ class JWTMiddleware:
         """The paths that need no token, likewise."""
         return self._exempt
 
+    def is_exempt(self, scope: ASGIScope) -> bool:
+        """Whether a connection needs no token, likewise."""
+        return self._is_exempt(scope)
+
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Let the connection in, or answer it."""
         match scope["type"]:

@@ -25,7 +25,8 @@ __all__ = ["Audit", "Public", "Remark", "Row", "audit"]
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 """Those that a route for all methods is judged by."""
-_HARMLESS: Final = ("starlette.middleware.", "fastapi.middleware.", "litestar.middleware.", "uvicorn.middleware.")
+_HARMLESS: Final = ("jwt_asgi.", "starlette.", "fastapi.", "litestar.", "uvicorn.", "mcp.")
+_METADATA: Final = "/.well-known/oauth-protected-resource"
 _WORST: Final = tuple(State)
 
 
@@ -77,7 +78,8 @@ class Row:
     @property
     def is_public(self) -> bool:
         """Whether it is unprotected, and may be."""
-        return self.verdict.state is State.OPEN and (self.listed or self.kind is Kind.METADATA)
+        metadata = self.kind is Kind.METADATA or self.path.startswith(_METADATA)
+        return self.verdict.state is State.OPEN and (self.listed or metadata)
 
     @property
     def title(self) -> str:
@@ -225,10 +227,13 @@ def _wrong(row: Row) -> Iterator[Remark]:
 
 def _unused(endpoints: Sequence[Endpoint]) -> Iterator[Remark]:
     """Say which rules and exemptions no route matches."""
-    behind: dict[int, tuple[Door, list[Endpoint]]] = {}
+    behind: dict[object, tuple[Door, list[Endpoint]]] = {}
     for endpoint in endpoints:
         for door in endpoint.doors:
-            behind.setdefault(id(door.middleware), (door, []))[1].append(endpoint)
+            # Litestar makes a door for each route
+            rules = door.middleware.rules
+            key = (door.prefix.text, door.middleware.exempt, tuple(() if rules is None else rules.requirements()))
+            behind.setdefault(key, (door, []))[1].append(endpoint)
     for door, inside in behind.values():
         rules = door.middleware.rules
         for pattern, requirement in {} if rules is None else rules.requirements().items():

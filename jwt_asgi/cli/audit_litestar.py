@@ -10,7 +10,7 @@ from typing import Any
 from jwt_asgi.apps import attribute
 from jwt_asgi.cli.audit_paths import ANY, WEBSOCKET, Pattern
 from jwt_asgi.cli.audit_starlette import enforced
-from jwt_asgi.cli.audit_steps import Behind, Endpoint, Kind
+from jwt_asgi.cli.audit_steps import Behind, Door, Endpoint, Kind, Step
 from jwt_asgi.cli.audit_walk import Place, labelled, peeled, step_of, walk
 from jwt_asgi.types import ASGIScope, Receive, Send
 
@@ -32,49 +32,53 @@ def _rank(pattern: Pattern) -> tuple[bool, list[bool]]:
 def _route(route: Any, place: Place) -> Iterator[Endpoint]:  # noqa: ANN401 - likewise
     handlers = attribute(route, "route_handlers") or [route.route_handler]
     for handler in handlers:
-        here = place if route.path == "/" and attribute(handler, "is_mount") else _below(place, route.path)
-        behind = _guarded(handler, here)
-        if attribute(handler, "is_mount"):
-            yield from walk(handler.fn, behind)
+        mounted = bool(attribute(handler, "is_mount"))
+        path = "" if mounted and route.path == "/" else route.path
+        here = replace(place, pattern=place.pattern.then(path))
+        here = replace(here, steps=(*place.steps, *_steps(handler, here if mounted else place)))
+        if mounted:
+            yield from walk(handler.fn, here)
             continue
         for method in attribute(handler, "http_methods") or [_kind(handler)]:
             # Litestar's own answer to OPTIONS names the methods of a path, and runs nothing
             if method == "OPTIONS" and "create_options_handler" in attribute(handler.fn, "__qualname__"):
                 continue
             kind = Kind.OPAQUE if method == ANY else Kind.ROUTE
-            yield Endpoint(str(method), here.pattern, behind.steps, kind, str(handler), place.host)
-
-
-def _below(place: Place, path: str) -> Place:
-    return replace(place, pattern=place.pattern.then(path))
+            yield Endpoint(str(method), here.pattern, here.steps, kind, str(handler), place.host)
 
 
 def _kind(handler: object) -> str:
     return WEBSOCKET if "ebsocket" in type(handler).__name__ else ANY
 
 
-def _guarded(handler: Any, place: Place) -> Place:  # noqa: ANN401 - likewise
-    """Return the place behind the middleware and the guards of every layer: those of the application come first."""
+def _steps(handler: Any, place: Place) -> Iterator[Step]:  # noqa: ANN401 - likewise
+    """Return the middleware and the guards of every layer, those of the application first, and the dependencies."""
     layers = handler.ownership_layers
-    outside = replace(place, pattern=Pattern())
     for layer in layers:
         for middleware in layer.middleware or ():
-            outside = _past(middleware, outside)
-    guards = [step for layer in layers for guard in layer.guards or () for step in enforced(guard)]
-    return replace(place, steps=(*outside.steps, *guards))
+            for step in _middleware(middleware, place):
+                slash = bool(attribute(handler, "is_mount")) and not attribute(handler, "is_static")
+                yield replace(step, handler=handler, slash=slash) if isinstance(step, Door) else step
+    for layer in layers:
+        for guard in layer.guards or ():
+            yield from enforced(guard)
+    provided = handler.resolve_dependencies()
+    for name in attribute(handler.parsed_fn_signature, "parameters") or ():
+        if name in provided:
+            yield from enforced(provided[name].dependency)
 
 
-def _past(middleware: Any, place: Place) -> Place:  # noqa: ANN401 - likewise
+def _middleware(middleware: Any, place: Place) -> list[Step]:  # noqa: ANN401 - likewise
     """Make the middleware as Litestar does, to see what it is."""
     made: object = None
     with suppress(Exception):
         made = middleware(app=_nobody)
     for thing in (middleware, made):
         if (step := step_of(thing, place)) is not None:
-            return place.past(step)
+            return [step]
         if steps := list(enforced(thing)):
-            return place.past(*steps)
-    return place.past(Behind(labelled(attribute(middleware, "middleware") or made or middleware)))
+            return steps
+    return [Behind(labelled(attribute(middleware, "middleware") or made or middleware))]
 
 
 async def _nobody(scope: ASGIScope, receive: Receive, send: Send) -> None:

@@ -10,11 +10,11 @@ from types import FunctionType
 from typing import Any, Final
 
 from jwt_asgi._core.access import Requirement
-from jwt_asgi._core.rules import AnyToken, Scope
+from jwt_asgi._core.rules import AnyToken
 from jwt_asgi.apps import attribute
 from jwt_asgi.cli.audit_paths import ANY, WEBSOCKET
 from jwt_asgi.cli.audit_steps import Behind, Endpoint, Kind, Requires, Step, Verifies
-from jwt_asgi.cli.audit_walk import Place, is_a, labelled, name_of, optional, peeled, walk
+from jwt_asgi.cli.audit_walk import Place, all_scopes, is_a, labelled, name_of, optional, peeled, walk
 from jwt_asgi.verifier import Verifier
 
 __all__ = ["application", "enforced", "router"]
@@ -115,12 +115,16 @@ def _dependencies(dependant: Any, app: object) -> Iterator[Step]:  # noqa: ANN40
 
 def _dependency(call: object, dependant: object) -> Iterator[Step]:
     found = list(enforced(call))
-    asked = _asked_scopes(dependant)
-    if found and asked and attribute(dependant, "security_scopes_param_name") is not None:
-        found = [step if isinstance(step, Behind) else replace(step, requirement=_with(step, asked)) for step in found]
+    asked = all_scopes(_asked_scopes(dependant))
+    if asked != AnyToken() and attribute(dependant, "security_scopes_param_name") is not None:
+        found = [_asking(step, asked) for step in found]
     yield from found
-    if not found and is_a(call, "fastapi.security.base", "SecurityBase"):
+    if not found and is_a(call, "fastapi.security.base", "SecurityBase") and not _is_ours(call):
         yield Behind(name_of(call), scheme=True)
+
+
+def _is_ours(thing: object) -> bool:
+    return type(thing).__module__.startswith("jwt_asgi.")
 
 
 def _asked_scopes(dependant: object) -> list[str]:
@@ -129,56 +133,55 @@ def _asked_scopes(dependant: object) -> list[str]:
     return list(dict.fromkeys(scope for name in names for scope in attribute(dependant, name) or ()))
 
 
-def _with(step: Step, scopes: Sequence[str]) -> Requirement:
-    needed = step.requirement if isinstance(step, (Requires, Verifies)) else AnyToken()
-    for scope in scopes:
-        needed = Scope(scope) if needed == AnyToken() else needed & Scope(scope)
-    return needed
+def _asking(step: Step, asked: Requirement) -> Step:
+    """Add the scopes to what a dependency needs; whoever asks for one needs a token, too."""
+    match step:
+        case Verifies():
+            needed = asked if step.requirement == AnyToken() else step.requirement & asked
+            return replace(step, requirement=needed, optional=False)
+        case Requires():
+            return replace(step, requirement=asked if step.requirement == AnyToken() else step.requirement & asked)
+        case _:
+            return step
 
 
 def enforced(thing: object) -> Iterator[Step]:
     """Return what a dependency, a guard or a decorated function does: it says so, or what it wraps does."""
     seen: list[object] = []
+    said = False
     while thing is not None and not any(one is thing for one in seen):
         seen.append(thing)
-        requirement = attribute(thing, "jwt_requirement")
         if isinstance(attribute(thing, "verifier"), Verifier):
-            yield Verifies(_called(thing), _requirement(requirement), optional(thing))
+            yield _verifies(thing)
             return
-        if isinstance(requirement, Requirement):
-            yield Requires(_called(thing), requirement)
-            # What the decorator took over from the function that it wraps is said once
-            thing = _past(attribute(thing, "__wrapped__"), requirement)
-        elif isinstance(thing, FunctionType) and thing.__globals__.get("__name__") == "starlette.authentication":
+        inner = thing.func if isinstance(thing, partial) else attribute(thing, "__wrapped__")
+        requirement = attribute(thing, "jwt_requirement")
+        if isinstance(thing, FunctionType) and thing.__globals__.get("__name__") == "starlette.authentication":
             yield from _starlette_requires(thing)
-            thing = attribute(thing, "__wrapped__")
-        else:
-            thing = thing.func if isinstance(thing, partial) else attribute(thing, "__wrapped__")
+        # A decorator takes the attribute over from what it wraps; the outermost rule has the inner ones in it
+        elif (
+            isinstance(requirement, Requirement) and not said and attribute(inner, "jwt_requirement") is not requirement
+        ):
+            said = True
+            yield Requires("require", _outermost(seen))
+        thing = inner
 
 
-def _past(thing: object, requirement: Requirement) -> object:
-    while thing is not None and attribute(thing, "jwt_requirement") is requirement:
-        thing = attribute(thing, "__wrapped__")
-    return thing
+def _outermost(seen: Sequence[object]) -> Requirement:
+    found = (attribute(thing, "jwt_requirement") for thing in seen)
+    return next(one for one in found if isinstance(one, Requirement))
 
 
-def _requirement(found: object) -> Requirement:
-    return found if isinstance(found, Requirement) else AnyToken()
-
-
-def _called(thing: object) -> str:
-    return name_of(thing).removesuffix(".__call__")
+def _verifies(thing: object) -> Verifies:
+    found = attribute(thing, "jwt_requirement")
+    requirement = found if isinstance(found, Requirement) else AnyToken()
+    return Verifies(name_of(attribute(thing, "_bearer") or thing), requirement, optional(thing))
 
 
 def _starlette_requires(wrapper: FunctionType) -> Iterator[Step]:
     """Read the scopes of Starlette's own `@requires` from what its wrapper holds."""
     held = inspect.getclosurevars(wrapper).nonlocals
     scopes = held.get("scopes_list")
-    if not isinstance(scopes, list):
-        return
-    names = [scope for scope in scopes if scope != "authenticated"]
-    needed: Requirement = AnyToken()
-    for name in names:
-        needed = Scope(name) if needed == AnyToken() else needed & Scope(name)
-    redirected = held.get("redirect") is not None
-    yield Requires("starlette requires", needed, _SEE_OTHER if redirected else held.get("status_code", _FORBIDDEN))
+    if isinstance(scopes, list):
+        status = _SEE_OTHER if held.get("redirect") is not None else held.get("status_code", _FORBIDDEN)
+        yield Requires("starlette requires", all_scopes(scopes), frozenset({status, _FORBIDDEN}), foreign=True)

@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Any, Final
 
 from jwt_asgi._core.access import Requirement
 from jwt_asgi._core.rules import AnyToken
 from jwt_asgi.cli.audit_paths import Pattern, scope_of
 from jwt_asgi.middleware import JWTMiddleware
 
+_DOOR: Final = "JWTMiddleware"
+
 __all__ = ["Behind", "Door", "Endpoint", "Kind", "Requires", "State", "Step", "Verdict", "Verifies", "judge"]
 
-_UNAUTHORIZED: Final = 401
+_UNAUTHORIZED: Final = frozenset({401})
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """A `JWTMiddleware`; `prefix` is what was cut off the path before it."""
+    """A `JWTMiddleware`; `prefix` is what was cut off the path before it.
+
+    `handler` is Litestar's, which has put it on the scope; `slash`: Litestar has put one at the end of the path.
+    """
 
     middleware: JWTMiddleware
     prefix: Pattern
+    handler: object = None
+    slash: bool = False
 
     def local(self, path: str) -> str:
         """Return a path as the door sees it."""
         for prefix in (self.prefix.sample(), self.prefix.sample(deep=True)):
             if path.startswith(prefix):
-                return path[len(prefix) :] or "/"
-        return path
+                path = path[len(prefix) :] or "/"
+                break
+        return path + "/" if self.slash and not path.endswith("/") else path
+
+    def scope(self, method: str, path: str) -> dict[str, Any]:
+        """Return the scope of a request as the door sees it."""
+        return scope_of(method, self.local(path)) | {"route_handler": self.handler}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +51,17 @@ class Verifies:
     name: str
     requirement: Requirement
     optional: bool = False
+    statuses: frozenset[int] = _UNAUTHORIZED
 
 
 @dataclass(frozen=True, slots=True)
 class Requires:
-    """What needs a verified token that something before it has found. `status` is the answer where there is none."""
+    """What needs a verified token that something before it has found. `foreign`: somebody else's may do as well."""
 
     name: str
     requirement: Requirement
-    status: int = _UNAUTHORIZED
+    statuses: frozenset[int] = _UNAUTHORIZED
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +140,11 @@ class Verdict:
         """What a token must allow, as text."""
         if self.state in {State.REFUSED, State.BROKEN}:
             return "-"
-        wanted = [need for need in self.needs if need != AnyToken()] or self.needs[:1]
-        return str(functools.reduce(operator.and_, dict.fromkeys(wanted))) if wanted else "nothing"
+        wanted: list[Requirement] = []
+        for need in self.needs:
+            if need != AnyToken() and need not in wanted:
+                wanted.append(need)
+        return " and ".join(map(str, wanted or self.needs[:1])) or "nothing"
 
 
 @dataclass(slots=True)
@@ -143,13 +158,14 @@ class _Way:
     needs: list[Requirement] = field(default_factory=list)
     by: list[str] = field(default_factory=list)
     wrong: list[tuple[State, str]] = field(default_factory=list)
-    statuses: list[int] = field(default_factory=list)
+    statuses: frozenset[int] | None = None
 
     def enter(self, door: Door) -> None:
-        scope = scope_of(self.method, door.local(self.path))
+        scope = door.scope(self.method, self.path)
         made = door.middleware
-        if (exemption := next((one for one in made.exempt if one.covers(scope)), None)) is not None:
-            self.verified, self.exempt = False, str(exemption)
+        if made.is_exempt(scope):
+            exemption = next((f'"{one}"' for one in made.exempt if one.covers(scope)), "its route")
+            self.verified, self.exempt = False, f"exempt {exemption}"
             return
         self.verified, self.exempt = True, ""
         if made.rules is not None:
@@ -158,19 +174,22 @@ class _Way:
                 self.wrong.append((State.REFUSED, "no rule covers it"))
             self.need("rules", *(rule.requirement for rule in covering))
         elif not made.gate.anonymous:
-            self.need(type(made).__name__, AnyToken())
+            self.need(_DOOR, AnyToken())
 
-    def need(self, name: str, *requirements: Requirement, status: int = _UNAUTHORIZED) -> None:
+    def need(self, name: str, *requirements: Requirement, statuses: frozenset[int] = _UNAUTHORIZED) -> None:
         self.needs += requirements
         self.by.append(name)
-        self.statuses.append(status)
+        self.statuses = self.statuses or statuses
 
     def require(self, step: Requires) -> None:
+        if not self.verified and step.foreign:
+            self.by.append(f"{step.name}, which is not judged")
+            return
         if not self.verified and self.exempt:
-            self.wrong.append((State.REFUSED, f"{step.name} needs a token, which exempt {self.exempt!r} keeps away"))
+            self.wrong.append((State.REFUSED, f"{step.name} needs a token, and {self.exempt} has none verified"))
         elif not self.verified:
             self.wrong.append((State.BROKEN, f"{step.name} needs a token, and nothing before it verifies one"))
-        self.need(step.name, step.requirement, status=step.status)
+        self.need(step.name, step.requirement, statuses=step.statuses)
 
 
 def judge(steps: Sequence[Step], method: str, path: str) -> Verdict:
@@ -180,10 +199,10 @@ def judge(steps: Sequence[Step], method: str, path: str) -> Verdict:
         match step:
             case Door():
                 way.enter(step)
-            case Verifies(name=name, requirement=requirement, optional=optional):
+            case Verifies():
                 way.verified = True
-                if not optional:
-                    way.need(name, requirement)
+                if not step.optional:
+                    way.need(step.name, step.requirement, statuses=step.statuses)
             case Requires():
                 way.require(step)
             case Behind(name=name, scheme=True):
@@ -195,11 +214,11 @@ def judge(steps: Sequence[Step], method: str, path: str) -> Verdict:
 
 def _verdict(way: _Way) -> Verdict:
     by, needs = tuple(dict.fromkeys(way.by)), tuple(way.needs)
+    statuses = way.statuses or frozenset()
     if way.wrong:
         # What is refused before never comes to what is broken
         state, why = way.wrong[0]
-        return Verdict(state, needs, by, why, frozenset(way.statuses))
+        return Verdict(state, needs, by, why, statuses)
     if needs:
-        return Verdict(State.PROTECTED, needs, by, statuses=frozenset(way.statuses[:1]))
-    by = (*by, f'exempt "{way.exempt}"') if way.exempt else by
-    return Verdict(State.OPEN, needs, by)
+        return Verdict(State.PROTECTED, needs, by, statuses=statuses)
+    return Verdict(State.OPEN, needs, (*by, way.exempt) if way.exempt else by)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from types import FunctionType, MethodType
 from typing import Any, Final
 
-from jwt_asgi._core.rules import AnyToken
+from jwt_asgi._core.access import Requirement
+from jwt_asgi._core.rules import AnyToken, Scope
 from jwt_asgi.apps import attribute, parts
 from jwt_asgi.cli.audit_paths import ANY, Pattern
-from jwt_asgi.cli.audit_steps import Behind, Door, Endpoint, Kind, Step, Verifies
+from jwt_asgi.cli.audit_steps import Behind, Door, Endpoint, Kind, Requires, Step, Verifies
 from jwt_asgi.middleware import JWTMiddleware
 from jwt_asgi.verifier import Verifier
 
-__all__ = ["Place", "is_a", "labelled", "name_of", "optional", "peeled", "walk"]
+__all__ = ["Place", "all_scopes", "is_a", "labelled", "name_of", "optional", "peeled", "step_of", "walk"]
 
 _INWARD: Final = ("app", "_app", "asgi_app", "asgi_handler", "application", "other_asgi_app", "wrapped_app")
+_REFUSALS: Final = frozenset({400, 401, 403})
+"""How Starlette's AuthenticationMiddleware refuses, with and without `on_error`, and WebSockets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +80,24 @@ def step_of(thing: object, place: Place) -> Step | None:
     """Return what a middleware does, where it is known."""
     if isinstance(thing, JWTMiddleware):
         return Door(thing, place.pattern)
+    if is_a(thing, "mcp.server.auth.middleware.bearer_auth", "RequireAuthMiddleware"):
+        return Requires(name_of(thing), all_scopes(attribute(thing, "required_scopes") or ()), foreign=True)
     backend = attribute(thing, "backend")
-    if isinstance(attribute(backend, "verifier"), Verifier):
-        requirement = attribute(backend, "jwt_requirement") or AnyToken()
-        return Verifies(name_of(backend), requirement, optional(backend))
+    # The SDK of MCP has a verifier within its backend, which lets through what has no token
+    for one in (backend, attribute(backend, "token_verifier")):
+        if isinstance(attribute(one, "verifier"), Verifier):
+            inner = one is not backend
+            return Verifies(name_of(one), AnyToken(), inner or optional(one), _REFUSALS)
     return None
+
+
+def all_scopes(scopes: Iterable[str]) -> Requirement:
+    """Return the rule that asks for all of these; `authenticated` is any token, as in Starlette."""
+    needed: Requirement = AnyToken()
+    for scope in scopes:
+        if scope != "authenticated":
+            needed = Scope(scope) if needed == AnyToken() else needed & Scope(scope)
+    return needed
 
 
 def peeled(thing: object, place: Place, until: object = None) -> tuple[object, Place]:
@@ -123,6 +139,7 @@ def _known(thing: object, seen: dict[int, object]) -> Iterator[object]:
 
 def labelled(thing: object) -> str:
     """Return the name of a thing with its module."""
+    thing = attribute(thing, "dispatch_func") or thing
     named = thing if isinstance(thing, (FunctionType, MethodType, type)) else type(thing)
     return f"{named.__module__}.{name_of(thing)}"
 

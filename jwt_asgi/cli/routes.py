@@ -65,7 +65,7 @@ def _imported(target: str, folder: Path, *, factory: bool) -> object:
             raise ConfigurationError("app", f"{target} is configured wrongly: {error}") from error
         except (Exception, SystemExit) as error:
             if not isinstance(error, (ModuleNotFoundError, AttributeError)):
-                traceback.print_exc()
+                traceback.print_exc(limit=-3, chain=False)
             raise ConfigurationError("app", f"{target} cannot be had: {type(error).__name__}: {error}") from error
 
 
