@@ -120,7 +120,8 @@ def audit(app: object, public: Sequence[Public] = ()) -> Audit:
             continue
         before = endpoints[:index]
         taken = {path: _first(before, endpoint, endpoint.method, path) for path in endpoint.pattern.samples()}
-        if (first := next(iter(taken.values()))) is not None and None not in taken.values():
+        first = next(iter(taken.values()))
+        if first is not None and None not in taken.values() and endpoint.method != "HEAD":
             remarks.append(_unreached(endpoint, first))
         rows += _rows(endpoint, before, tuple(path for path, other in taken.items() if other is None))
     rows = [replace(row, listed=any(one.covers(row) for one in public)) for row in _distinct(rows)]
@@ -181,6 +182,7 @@ def _ruled(endpoint: Endpoint, method: str, row: Row) -> Iterator[Row]:
                 if method in {ANY, wanted} and verdict.state is not State.REFUSED:
                     text = door.prefix.text + pattern.rpartition(" ")[2]
                     yield replace(row, method=wanted, path=text, verdict=verdict, paths=(door.prefix.sample() + path,))
+                    break
 
 
 def _worst(verdicts: Sequence[Verdict]) -> Verdict:
@@ -188,13 +190,13 @@ def _worst(verdicts: Sequence[Verdict]) -> Verdict:
 
 
 def _exempted(endpoint: Endpoint, method: str, row: Row, before: Sequence[Endpoint]) -> Iterator[Row]:
-    """Return the parts of a route that an exemption lets anyone to."""
+    """Return the parts of a route that an exemption lets anyone to, or, with a rule on the route, nobody."""
     for door in endpoint.doors:
         for exemption in door.middleware.exempt:
             for path in _instances(door, exemption, endpoint, method):
                 asked = exemption.method or method
                 verdict = judge(endpoint.steps, asked, path)
-                if verdict.state is State.OPEN and _first(before, endpoint, asked, path) is None:
+                if verdict.state in {State.OPEN, State.REFUSED} and _first(before, endpoint, asked, path) is None:
                     text = door.prefix.text + str(exemption).rpartition(" ")[2]
                     yield replace(row, method=asked, path=text, kind=Kind.EXEMPTION, verdict=verdict, paths=(path,))
                     break

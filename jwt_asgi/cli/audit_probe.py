@@ -6,14 +6,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from jwt_asgi.cli.audit import Audit, Remark, Row
-from jwt_asgi.cli.audit_paths import ANY, WEBSOCKET
+from jwt_asgi.cli.audit_paths import ANY, WEBSOCKET, Pattern
 from jwt_asgi.cli.audit_steps import State
 from jwt_asgi.cli.findings import Status
 from jwt_asgi.types import Message
 
-__all__ = ["answer_of", "probe"]
+__all__ = ["answer_of", "probe", "refusals"]
 
-_POLICY_VIOLATION: Final = 1008
 _FORBIDDEN: Final = 403
 
 
@@ -24,17 +23,23 @@ async def probe(app: Any, found: Audit) -> Audit:  # noqa: ANN401 - whatever was
         if row.verdict.state is State.PROTECTED:
             for path in row.paths:
                 answer = await answer_of(app, row, path)
-                if answer not in {*row.verdict.statuses}:
-                    wanted = " or ".join(map(str, sorted(row.verdict.statuses)))
+                if answer not in refusals(row):
+                    wanted = " or ".join(map(str, sorted(refusals(row))))
                     text = f"{row.method} {path} without a token was answered with {answer}; expected {wanted}"
                     remarks.append(Remark("probe", Status.FAULT, row.title, text))
     return replace(found, remarks=tuple(remarks))
 
 
+def refusals(row: Row) -> frozenset[int]:
+    """Return what a protected row may answer a request without a token with."""
+    # Before the handshake is accepted, servers answer a close with 403
+    return row.verdict.statuses | ({_FORBIDDEN} if row.method == WEBSOCKET else set())
+
+
 async def answer_of(app: Any, row: Row, path: str) -> int | str:  # noqa: ANN401 - likewise
     """Send one request without a token; return the status, or in words what came of it.
 
-    A WebSocket that is refused before it is accepted counts as 401, where the close code is 1008 or the answer is one.
+    A WebSocket that is closed before it is accepted counts as 403, as servers have it.
     """
     scope: dict[str, Any] = {
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -43,7 +48,7 @@ async def answer_of(app: Any, row: Row, path: str) -> int | str:  # noqa: ANN401
         "raw_path": path.encode(),
         "root_path": "",
         "query_string": b"",
-        "headers": [(b"host", row.host.encode() or b"localhost")],
+        "headers": [(b"host", Pattern().then(row.host).sample().encode() or b"localhost")],
         "client": ("127.0.0.1", 50000),
         "server": ("127.0.0.1", 8000),
         "state": {},
@@ -76,9 +81,7 @@ def _status(sent: list[Message]) -> int | str:
             status: int = message["status"]
             return status
         if message["type"] == "websocket.close":
-            code = message.get("code", 1000)
-            # Before the handshake is accepted, servers answer a close with 403
-            return 401 if code == _POLICY_VIOLATION else _FORBIDDEN
+            return _FORBIDDEN
         if message["type"] == "websocket.accept":
             return "an open WebSocket"
     return "nothing"

@@ -62,7 +62,7 @@ def _imported(target: str, folder: Path, *, factory: bool) -> object:
                 found = getattr(found, name)
             return found() if factory and callable(found) else found
         except ConfigurationError as error:
-            raise ConfigurationError("app", f"{target} is configured wrongly: {error}") from error
+            raise ConfigurationError("app", f"{target} is configured wrongly: {error.detail}") from error
         except (Exception, SystemExit) as error:
             if not isinstance(error, (ModuleNotFoundError, AttributeError)):
                 traceback.print_exc(limit=-3, chain=False)
