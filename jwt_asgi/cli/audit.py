@@ -166,7 +166,7 @@ def _rows(endpoint: Endpoint, before: Sequence[Endpoint], reached: tuple[str, ..
         if endpoint.kind is Kind.OPAQUE and verdict.state is State.REFUSED:
             rows += _ruled(endpoint, method, own)
         rows.append(own)
-        if verdict.state is not State.OPEN:
+        if verdict.state in {State.PROTECTED, State.REFUSED}:
             rows += _exempted(endpoint, method, own, before)
     return rows
 
@@ -196,7 +196,8 @@ def _exempted(endpoint: Endpoint, method: str, row: Row, before: Sequence[Endpoi
             for path in _instances(door, exemption, endpoint, method):
                 asked = exemption.method or method
                 verdict = judge(endpoint.steps, asked, path)
-                if verdict.state in {State.OPEN, State.REFUSED} and _first(before, endpoint, asked, path) is None:
+                open_or_shut = verdict.state in {State.OPEN, State.REFUSED} and verdict.state is not row.verdict.state
+                if open_or_shut and _first(before, endpoint, asked, path) is None:
                     text = door.prefix.text + str(exemption).rpartition(" ")[2]
                     yield replace(row, method=asked, path=text, kind=Kind.EXEMPTION, verdict=verdict, paths=(path,))
                     break

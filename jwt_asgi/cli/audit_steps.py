@@ -164,7 +164,7 @@ class _Way:
         scope = door.scope(self.method, self.path)
         made = door.middleware
         if made.is_exempt(scope):
-            exemption = next((f'"{one}"' for one in made.exempt if one.covers(scope)), "its route")
+            exemption = next((f'"{one}"' for one in made.exempt if one.covers(scope)), "in its opt")
             self.verified, self.exempt = False, f"exempt {exemption}"
             return
         self.verified, self.exempt = True, ""
