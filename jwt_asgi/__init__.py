@@ -46,7 +46,7 @@ Beside the way:
     health.py              live and ready, for probes
     apps.py                an application -> the doors in it
     testing.py             the test kit: an in-process issuer, good and bad tokens
-    cli/ __main__.py       the command line: demo, explain, doctor; nothing imports it
+    cli/ __main__.py       the command line: demo, explain, doctor, routes; nothing imports it
 """
 
 from jwt_asgi._core.access_token import AccessToken

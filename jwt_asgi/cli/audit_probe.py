@@ -54,7 +54,7 @@ async def answer_of(app: Any, row: Row, path: str) -> int | str:  # noqa: ANN401
         "state": {},
     }
     if row.method == WEBSOCKET:
-        extensions = {"websocket.http.response": {}}
+        extensions: dict[str, Any] = {"websocket.http.response": {}}
         scope |= {"type": "websocket", "scheme": "ws", "subprotocols": [], "extensions": extensions}
         incoming: list[Message] = [{"type": "websocket.connect"}]
     else:

@@ -55,6 +55,7 @@ from tests.asgi import http
 ROOT = Path(__file__).parents[2]
 ISSUER = TestIssuer(algorithms=["ES256"])
 OPTIONS: Any = ISSUER.options()
+DOOR: Any = JWTMiddleware
 READ = Scope("todos:read")
 
 
@@ -597,7 +598,7 @@ async def test_the_guards_of_every_layer_are_what_a_route_of_litestar_needs() ->
     router = LitestarRouter("/v1", route_handlers=[by_number, Admin], guards=[guard(Scope("v1"))])
     app = Litestar(
         [index, router, mounted, litestar_talk],
-        middleware=[DefineMiddleware(JWTMiddleware, **OPTIONS, anonymous=True)],
+        middleware=[DefineMiddleware(DOOR, **OPTIONS, anonymous=True)],
         openapi_config=None,
     )
     assert sorted(lines(await audited(app))) == [
@@ -616,7 +617,7 @@ async def test_the_door_in_or_around_litestar_protects_every_route(around: bool)
     if around:
         app: Any = behind(Wrapper(Litestar(handlers, openapi_config=None)), exempt=exempt)  # type: ignore[arg-type]
     else:
-        door = DefineMiddleware(JWTMiddleware, **OPTIONS, exempt=exempt)
+        door = DefineMiddleware(DOOR, **OPTIONS, exempt=exempt)
         app = Litestar(handlers, middleware=[door], openapi_config=None)
     found = await audited(starlette(Mount("/sub", app=app)))
     assert sorted(lines(found)) == [
@@ -631,7 +632,7 @@ async def test_the_door_in_or_around_litestar_protects_every_route(around: bool)
 
 
 async def test_an_exemption_of_a_door_in_litestar_opens_the_same_path_below_its_mounts() -> None:
-    door = DefineMiddleware(JWTMiddleware, **OPTIONS, exempt=["/"])
+    door = DefineMiddleware(DOOR, **OPTIONS, exempt=["/"])
     found = await audited(Litestar([index, mounted], middleware=[door], openapi_config=None))
     assert sorted(lines(found)) == [
         "* /mounted/ | unprotected | nothing",
@@ -655,7 +656,7 @@ async def test_a_dependency_that_asks_for_a_token_counts_where_litestar_gives_it
     app = Litestar(
         [index, me],
         dependencies={"token": Provide(token)},
-        middleware=[DefineMiddleware(JWTMiddleware, **OPTIONS, anonymous=True)],
+        middleware=[DefineMiddleware(DOOR, **OPTIONS, anonymous=True)],
         openapi_config=None,
     )
     assert lines(await audited(app)) == ["GET / | unprotected | nothing", "GET /me | protected | any token"]
