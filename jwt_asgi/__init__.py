@@ -45,7 +45,18 @@ Beside the way:
     instrumentation.py     Decision + Hook, KeyEvent + KeyHook; the logging adapters
     health.py              live and ready, for probes
     apps.py                an application -> the doors in it
-    testing.py             the test kit: an in-process issuer, good and bad tokens
+    testing/               the test kit; nothing imports it
+        issuer.py             TestIssuer: an issuer in the test's process, tokens, rotation, outage, time
+        configured.py         an application -> what it trusts, for an issuer in place of its own
+        standing_in.py        what looks for keys, or asks for the time, gets them from the test for a block
+        tokens.py             keywords -> claims, written as the profile reads them
+        bad_tokens.py         a reason -> a token that is refused for it
+        signing.py            the issuer's own keys
+        publisher.py          its metadata and key set, in process or over HTTP
+        clients.py            whose token a client carries, and the application that it calls
+        sync_client.py        Starlette's TestClient, with a token
+        async_client.py       httpx's AsyncClient, likewise
+        plugin.py             fixtures for pytest
     cli/ __main__.py       the command line: demo, explain, doctor, routes; nothing imports it
 """
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import anyio
 
-from jwt_asgi._core.access import Context, Requirement, Truth, refusal
+from jwt_asgi._core.access import Context, Requirement, Truth, judge_all, refusal
 from jwt_asgi._core.access_token import AccessToken, Grants
 from jwt_asgi._core.claim_rules import Acr, AuthorizationDetails, Claim, ExternalPolicy
 from jwt_asgi._core.rules import AnyToken, Client, Issuer, PathParam, Permission, Role, Scope, Subject
@@ -37,6 +37,7 @@ __all__ = [
     "Scope",
     "Subject",
     "authorize",
+    "authorize_all",
     "check_access",
 ]
 
@@ -44,7 +45,11 @@ logger = logging.getLogger("jwt_asgi")
 
 
 def check_access(
-    token: AccessToken | None, requirement: Requirement, *, path_params: Mapping[str, Any] | None = None
+    token: AccessToken | None,
+    requirement: Requirement,
+    *,
+    path_params: Mapping[str, Any] | None = None,
+    context: Context | None = None,
 ) -> AccessToken:
     """Return the token if it meets the requirement.
 
@@ -57,7 +62,7 @@ def check_access(
     """
     if any(isinstance(leaf, ExternalPolicy) for leaf in requirement.leaves()):
         raise ConfigurationError("check_access", "a rule with an ExternalPolicy is awaited: await authorize(...)")
-    judgment = requirement.judge(token, _context(Context(), path_params))
+    judgment = requirement.judge(token, _context(context or Context(), path_params))
     if token is None or judgment.truth is not Truth.YES:
         raise refusal(judgment, token)
     return token
@@ -72,20 +77,32 @@ async def authorize(
 ) -> AccessToken:
     """Return the token if it meets the requirement, asking external policies where the rest leaves it open.
 
-    They are asked one after another, and only where the answer counts. `context` is what they are told of the request.
+    They are asked one after another, each once, and only where the answer counts. `context` is what they are told of
+    the request.
 
     Raises:
         AccessError: it does not; or, with `access_undecided`, a policy did not answer.
     """
-    context = _context(context or Context(), path_params)
+    return await authorize_all(token, [(requirement, _context(context or Context(), path_params))])
+
+
+async def authorize_all(token: AccessToken | None, parts: Sequence[tuple[Requirement, Context]]) -> AccessToken:
+    """Return the token if it meets every requirement, each in its own context; one refusal names what all need.
+
+    Raises:
+        AccessError: as `authorize`.
+    """
+    parts = [(requirement, _context(context, None)) for requirement, context in parts]
     while True:
-        judgment = requirement.judge(token, context)
+        judgment = judge_all(parts, token)
         if token is not None and judgment.truth is Truth.YES:
             return token
-        if token is None or judgment.truth is Truth.NO or not isinstance(judgment.ask, ExternalPolicy):
+        if token is None or judgment.truth is Truth.NO or not isinstance(policy := judgment.ask, ExternalPolicy):
             raise refusal(judgment, token)
-        answer = await _ask(judgment.ask, token, context)
-        context = replace(context, answers={**context.answers, judgment.ask: answer})
+        at = next(at for at, part in enumerate(parts) if part[0].judge(token, part[1]).ask is policy)
+        requirement, context = parts[at]
+        answers = {**context.answers, policy: await _ask(policy, token, context)}
+        parts[at] = (requirement, replace(context, answers=answers))
 
 
 async def _ask(policy: ExternalPolicy, token: AccessToken, context: Context) -> bool:
@@ -102,5 +119,5 @@ async def _ask(policy: ExternalPolicy, token: AccessToken, context: Context) -> 
 
 def _context(context: Context, path_params: Mapping[str, Any] | None) -> Context:
     given = context.path_params if path_params is None else path_params
-    texts = {name: str(value) for name, value in given.items()}
+    texts = {name: str(value) for name, value in given.items() if value is not None}
     return replace(context, now=time.time() if context.now == 0 else context.now, path_params=texts)

@@ -16,7 +16,7 @@ from jwt_asgi.middleware import JWTMiddleware
 from jwt_asgi.types import ASGIScope, Receive, Send
 from jwt_asgi.verifier import Verifier
 
-__all__ = ["Door", "attribute", "doors", "parts"]
+__all__ = ["Door", "attribute", "doors", "is_mock", "parts"]
 
 _INWARD: Final = (
     # What wraps an application, by the names that frameworks and their users give it
@@ -63,7 +63,7 @@ def doors(app: object) -> tuple[Door, ...]:
     ahead: list[tuple[object, str]] = [(app, "")]
     while ahead:
         thing, path = ahead.pop()
-        if isinstance(thing, _LEAVES) or id(thing) in seen or attribute(thing, _OF_NOBODY) is not None:
+        if isinstance(thing, _LEAVES) or id(thing) in seen or is_mock(thing):
             continue
         seen[id(thing)] = thing
         verifier = thing if isinstance(thing, Verifier) else attribute(thing, "verifier")
@@ -88,6 +88,8 @@ def _below(thing: object, path: str) -> str:
 
 def parts(thing: object) -> Iterator[object]:
     """Return what a thing holds that an application may be behind."""
+    if is_mock(thing):
+        return
     if isinstance(thing, Mapping):
         yield from thing.values()
     elif isinstance(thing, (list, tuple, set, frozenset)):
@@ -102,6 +104,11 @@ def parts(thing: object) -> Iterator[object]:
         yield attribute(thing, "user_middleware") if stack is None else stack
         for name in _INWARD:
             yield attribute(thing, name)
+
+
+def is_mock(thing: object) -> bool:
+    """Whether a thing has every attribute that it is asked for."""
+    return attribute(thing, _OF_NOBODY) is not None
 
 
 def _captured(function: FunctionType) -> Iterator[object]:

@@ -17,7 +17,17 @@ from jwt_asgi.issuers import IssuerOptions, TrustedIssuer
 from jwt_asgi.types import ASGIScope
 from jwt_asgi.verifier import Verifier
 
-__all__ = ["Gate", "GateOptions", "list_of"]
+__all__ = ["REFUSE", "Gate", "GateOptions", "Refuse", "list_of"]
+
+REFUSE = "jwt_asgi.refuse"
+"""Where the door puts a `Refuse` on the scope, for frameworks that turn exceptions into answers before it sees them."""
+
+Refuse = Callable[[JWTASGIError], Answer]
+"""Makes a refusal of a connection that was let in, and returns the answer for the framework to send.
+
+The hooks are told of that refusal, and of no grant, when the framework answers. Once it has answered, the error is
+raised. It may be called in any thread.
+"""
 
 
 class GateOptions(IssuerOptions, total=False):
@@ -95,7 +105,11 @@ class Gate:
     ) -> Answer:
         """Tell the hooks of a refusal, and return what the client gets. `needs`: the scopes that a token needs here."""
         seconds = perf_counter() - began
-        tell(self._hooks, Decision.of_error(error, token=token, kind=scope["type"], seconds=seconds))
+        self.tell(Decision.of_error(error, token=token, kind=scope["type"], seconds=seconds))
+        return self.answer(error, needs)
+
+    def answer(self, error: JWTASGIError, needs: Iterable[str] = ()) -> Answer:
+        """Return what the client gets. `needs`: the scopes that a token needs here."""
         resource = self.resource
         return answer_to(
             error,
@@ -106,12 +120,17 @@ class Gate:
 
     def grant(self, outcome: Outcome, scope: ASGIScope, *, token: AccessToken | None, seconds: float) -> None:
         """Tell the hooks that a connection was let in."""
-        tell(self._hooks, Decision(outcome=outcome, token=token, kind=scope["type"], seconds=seconds))
+        self.tell(Decision(outcome=outcome, token=token, kind=scope["type"], seconds=seconds))
+
+    def tell(self, decision: Decision) -> None:
+        """Tell the hooks."""
+        tell(self._hooks, decision)
 
     def metadata(self, scopes: Iterable[str] = ()) -> bytes:
         """Return the metadata of the resource as JSON, naming the scopes of the application's rules."""
         assert self.resource is not None  # noqa: S101 - for the type checker
-        return self.resource.document(self.verifier.issuers, scopes)
+        single = [issuer for issuer in self.verifier.issuers if isinstance(issuer, TrustedIssuer)]
+        return self.resource.document([issuer.policy.issuer for issuer in single], scopes)
 
 
 def list_of(option: str, values: Sequence[Any], kind: Any, expected: str) -> Sequence[Any]:  # noqa: ANN401 - a type or Callable

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Unpack
 
@@ -11,11 +12,11 @@ from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.challenge import Answer
 from jwt_asgi._core.paths import Exemption, RouteRule, RouteRules, is_preflight, method_of, needed_scopes, route_path
 from jwt_asgi._core.resource import resource_answer
-from jwt_asgi.access import authorize
+from jwt_asgi.access import authorize_all
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason
-from jwt_asgi.gate import Gate, GateOptions, list_of
+from jwt_asgi.gate import REFUSE, Gate, GateOptions, list_of
 from jwt_asgi.identity import set_identity
-from jwt_asgi.instrumentation import Outcome
+from jwt_asgi.instrumentation import Decision, Outcome
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
 from jwt_asgi.verifier import StartUp, check_start_up
 
@@ -149,19 +150,24 @@ class JWTMiddleware:
                 return await self._refuse(error, token, began, scope, receive, send, rules)
             outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
         set_identity(scope, token)
-        seconds = perf_counter() - began
-        door = _Passage(receive, send, lambda: self._gate.grant(outcome, scope, token=token, seconds=seconds))
+        verdict = _Verdict(
+            self._gate,
+            Decision(outcome=outcome, token=token, kind=scope["type"], seconds=perf_counter() - began),
+            began,
+        )
+        scope[REFUSE] = verdict.refuse
+        door = _Passage(receive, send, verdict)
         try:
             await self._app(scope, door.receive if scope["type"] == "websocket" else receive, door.send)
         except AccessError as error:
-            if door.used:
-                raise
-            await self._refuse(error, token, began, scope, door.receive_connect, send)
+            answer = verdict.refuse(error)
+            verdict.tell()
+            await _answer(answer, scope, door.receive_connect, send)
         except BaseException:
-            door.use()
+            verdict.tell()
             raise
         else:
-            door.use()
+            verdict.tell()
         return None
 
     def _is_exempt(self, scope: ASGIScope) -> bool:
@@ -178,13 +184,7 @@ class JWTMiddleware:
         rules: Sequence[RouteRule] = (),
     ) -> None:
         answer = self._gate.refuse(error, scope, token=token, began=began, needs=needed_scopes(rules))
-        if scope["type"] == "http":
-            await _send_answer(answer, send, "http.response", body=scope["method"] != "HEAD")
-        elif (await receive())["type"] == "websocket.connect":
-            if "websocket.http.response" in scope.get("extensions", {}):
-                await _send_answer(answer, send, "websocket.http.response", body=True)
-            else:
-                await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
+        await _answer(answer, scope, receive, send)
 
     async def _tell_of_resource(self, scope: ASGIScope, send: Send) -> None:
         """Serve the metadata of RFC 9728 to anyone, browsers of other origins too."""
@@ -198,31 +198,51 @@ async def _meet(rules: Sequence[RouteRule], token: AccessToken | None, scope: AS
     path, method = route_path(scope), method_of(scope)
     if not rules:
         raise AccessError(Reason.ROUTE_NOT_COVERED, f'add a rule for {method}, or "/*" with AnyToken() for the rest')
-    for rule in rules:
-        context = Context(method=method, path=path, path_params=rule.path_params)
-        await authorize(token, rule.requirement, context=context)
+    context = Context(method=method, path=path)
+    await authorize_all(token, [(rule.requirement, replace(context, path_params=rule.path_params)) for rule in rules])
+
+
+class _Verdict:
+    """What becomes of one connection: let in, unless the application refuses before it answers. Hooks are told once."""
+
+    __slots__ = ("_began", "_decision", "_gate", "told")
+
+    def __init__(self, gate: Gate, decision: Decision, began: float) -> None:
+        self._gate, self._decision, self._began = gate, decision, began
+        self.told = False
+
+    def refuse(self, error: JWTASGIError) -> Answer:
+        """Refuse after all, and return the answer for the application's framework to send: `scope[REFUSE]`.
+
+        Raises:
+            JWTASGIError: the error itself, where the application has answered already.
+        """
+        if self.told:
+            raise error
+        seconds, let_in = perf_counter() - self._began, self._decision
+        self._decision = Decision.of_error(error, token=let_in.token, kind=let_in.kind, seconds=seconds)
+        return self._gate.answer(error)
+
+    def tell(self) -> None:
+        if not self.told:
+            self.told = True
+            self._gate.tell(self._decision)
 
 
 class _Passage:
-    """The application's way back to the client: it knows whether it was used, and tells of the decision then.
+    """The application's way back to the client: the decision is told when it is first used.
 
-    Until then the application may still refuse by raising AccessError, and one request has one decision.
+    Until then the application may still refuse, and one request has one decision.
     """
 
-    __slots__ = ("_connect", "_receive", "_send", "_tell", "used")
+    __slots__ = ("_connect", "_receive", "_send", "_verdict")
 
-    def __init__(self, receive: Receive, send: Send, tell: Callable[[], None]) -> None:
-        self._receive, self._send, self._tell = receive, send, tell
+    def __init__(self, receive: Receive, send: Send, verdict: _Verdict) -> None:
+        self._receive, self._send, self._verdict = receive, send, verdict
         self._connect: Message | None = None
-        self.used = False
-
-    def use(self) -> None:
-        if not self.used:
-            self.used = True
-            self._tell()
 
     async def send(self, message: Message) -> None:
-        self.use()
+        self._verdict.tell()
         await self._send(message)
 
     async def receive(self) -> Message:
@@ -233,6 +253,17 @@ class _Passage:
     async def receive_connect(self) -> Message:
         """Return the first message, which the application may have taken already."""
         return self._connect or await self._receive()
+
+
+async def _answer(answer: Answer, scope: ASGIScope, receive: Receive, send: Send) -> None:
+    """Send an answer to a connection that has none yet."""
+    if scope["type"] == "http":
+        await _send_answer(answer, send, "http.response", body=scope["method"] != "HEAD")
+    elif (await receive())["type"] == "websocket.connect":
+        if "websocket.http.response" in scope.get("extensions", {}):
+            await _send_answer(answer, send, "websocket.http.response", body=True)
+        else:
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": ""})
 
 
 async def _send_answer(answer: Answer, send: Send, prefix: str, *, body: bool) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Literal, Self, get_args
 
 from jwt_asgi._core.access_token import AccessToken, Grants
@@ -88,11 +87,6 @@ class Verifier:
             verified = await self._verify_again(untrusted, issuer, keys, error)
         good = AccessToken(check_claims(verified, issuer.policy, self._clock()), issuer.policy.profile)
         return good if issuer.policy.grants is None else await _granted(good, issuer.policy.grants)
-
-    @property
-    def issuers(self) -> Mapping[str, TrustedIssuer]:
-        """The trusted issuers by their identifiers, without families."""
-        return MappingProxyType(self._issuers)
 
     async def start(self, mode: StartUp = "warm") -> None:
         """Fetch the keys of the required issuers, all at once and for at most 5 seconds; `lazy`: do nothing.

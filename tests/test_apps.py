@@ -186,7 +186,10 @@ def _by_factory(app: Any) -> Any:
     return JWTMiddleware(app, **OPTIONS)
 
 
-@pytest.mark.parametrize("middleware", [DefineMiddleware(JWTMiddleware, **OPTIONS), _by_factory])
+_MIDDLEWARE: Any = JWTMiddleware
+
+
+@pytest.mark.parametrize("middleware", [DefineMiddleware(_MIDDLEWARE, **OPTIONS), _by_factory])
 def test_the_door_of_a_litestar_application_is_found(middleware: Any) -> None:
     @get("/", sync_to_thread=False)
     def index() -> str:

@@ -339,9 +339,9 @@ def test_reason_and_count_are_fields_of_the_record_for_structured_logs(caplog: p
     assert fields == [("token_expired", 0), ("token_expired", 1)]
 
 
-async def test_a_refused_rule_is_logged_with_what_it_names(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_refused_rule_is_logged_with_what_is_missing(caplog: pytest.LogCaptureFixture) -> None:
     await http(door(LoggingHook()), path="/todos", token=ISSUER.token())
-    assert lines(caplog) == ["http refused: scope_missing (the rule names todos:read)"]
+    assert lines(caplog) == ["http refused: scope_missing (needs scope todos:read)"]
 
 
 @pytest.mark.parametrize("outcome", [Outcome.GRANTED, Outcome.ANONYMOUS, Outcome.EXEMPT])

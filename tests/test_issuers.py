@@ -14,7 +14,6 @@ import pytest
 
 from jwt_asgi import (
     ConfigurationError,
-    FetchResponse,
     HttpxFetch,
     KeyCaching,
     KeysUnavailable,
@@ -27,6 +26,7 @@ from jwt_asgi._keys.discovery import metadata_urls
 from jwt_asgi.instrumentation import KeyEvent, KeyEventKind, log_key_event
 from jwt_asgi.tenants import TrustedTenants
 from jwt_asgi.testing import TestIssuer
+from jwt_asgi.types import FetchResponse
 from tests.faults.world import Proxy
 from tests.keys.certificates import Authority
 from tests.keys.script import FakeClock

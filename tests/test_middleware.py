@@ -26,6 +26,7 @@ from jwt_asgi import (
     check_access,
 )
 from jwt_asgi.identity import TokenUser
+from jwt_asgi.instrumentation import Outcome
 from jwt_asgi.testing import TestIssuer
 from jwt_asgi.types import ASGIApp, ASGIScope, FetchResponse, Message, Receive, Send
 from tests.asgi import Headers, http, websocket
@@ -587,6 +588,64 @@ async def test_any_other_error_of_the_application_is_its_own_affair(kind: str) -
     with pytest.raises(KeyError) as caught:
         await call(door(raising(error)), token=ISSUER.token())
     assert caught.value is error
+
+
+# Frameworks that answer errors themselves
+
+
+def answering(*first: Message, told: list[Decision]) -> ASGIApp:
+    """A framework behind the door that refuses with an answer of its own, in a thread, after these messages."""
+
+    async def app(scope: ASGIScope, receive: Receive, send: Send) -> None:
+        for message in first:
+            await send(message)
+        answer = await asyncio.to_thread(scope["jwt_asgi.refuse"], LACKS_A)
+        assert told == []
+        headers = [*answer.headers, (b"x-framework", b"mine")]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    return JWTMiddleware(app, **ISSUER.options(), realm="api", hooks=[told.append])
+
+
+async def test_a_framework_that_refuses_sends_the_doors_answer_and_the_hooks_are_told_of_that_alone() -> None:
+    told: list[Decision] = []
+    answer = await http(answering(told=told), token=ISSUER.token(subject="ann"))
+    assert (answer.status, answer.header("x-framework")) == (403, "mine")
+    assert (answer.challenge or "").startswith('Bearer realm="api", error="insufficient_scope", ')
+    assert answer.json()["error"] == "insufficient_scope"
+    (decision,) = told
+    assert (decision.outcome, decision.reason, decision.kind) == (Outcome.REFUSED, Reason.SCOPE_MISSING, "http")
+    assert decision.token is not None
+    assert decision.token.subject == "ann"
+    assert decision.seconds > 0
+
+
+async def test_a_framework_that_has_answered_can_refuse_no_more() -> None:
+    told: list[Decision] = []
+    with pytest.raises(AccessError) as caught:
+        await http(answering(START, told=told), token=ISSUER.token())
+    assert caught.value is LACKS_A
+    assert [decision.outcome for decision in told] == [Outcome.GRANTED]
+
+
+async def test_a_framework_that_refuses_and_raises_all_the_same_is_told_of_once() -> None:
+    told: list[Decision] = []
+
+    async def app(scope: ASGIScope, receive: Receive, send: Send) -> None:
+        scope["jwt_asgi.refuse"](LACKS_A)
+        raise LACKS_A
+
+    answer = await http(JWTMiddleware(app, **ISSUER.options(), hooks=[told.append]), token=ISSUER.token())
+    assert answer.status == 403
+    assert [decision.outcome for decision in told] == [Outcome.REFUSED]
+
+
+async def test_the_doors_own_way_to_refuse_replaces_what_was_on_the_scope() -> None:
+    inner = Inner()
+    forged: dict[str, Any] = {"jwt_asgi.refuse": "forged"}
+    await http(door(inner), token=ISSUER.token(), **forged)
+    assert callable(inner.scopes[0]["jwt_asgi.refuse"])
 
 
 # Lifespan, and what else a server may send

@@ -154,7 +154,7 @@ def test_a_path_that_is_no_list_of_keys_stops_the_start(option: str, paths: obje
     assert 'expected a list of paths, each a list of keys as [["realm_access", "roles"]]; got' in str(caught.value)
 
 
-PATHS = ["audience", "scopes", "roles", "client"]
+PATHS = ["audience", "scopes", "roles", "permissions", "client"]
 NO_CLAIMS: list[object] = [
     *("nonce", ["nonce"], {"nonce"}, frozenset({"nonce"}), None),
     *(("",), (7,), (None,), (("nonce",),)),

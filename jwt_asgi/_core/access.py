@@ -2,21 +2,21 @@
 
 A requirement is a value: `Scope("todos:read") & (Role("admin") | Claim("tenant", equals="acme"))`. The leaves are in
 rules.py and claim_rules.py. Truth has three values (Kleene): what cannot be told, as a path parameter that the route
-lacks, is never let in by `~`.
+lacks, is never let in by `~`. `~` goes down to the leaves by the laws of De Morgan, which hold for three values too.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, ClassVar, NoReturn
 
-from jwt_asgi._core.access_token import AccessToken
+from jwt_asgi._core.access_token import AccessToken, read_only_dict
 from jwt_asgi.errors import AccessError, Reason
 
-__all__ = ["Context", "Judgment", "Requirement", "StepUp", "Truth", "refusal"]
+__all__ = ["Context", "Judgment", "Requirement", "StepUp", "Truth", "judge_all", "refusal"]
 
 
 class Truth(Enum):
@@ -38,6 +38,8 @@ class Context:
         path: The path, below the application's root.
         path_params: The path parameters of the route, as text.
         answers: What external policies have said.
+
+    Both mappings are copied, and are read-only: who is asked cannot change what is judged.
     """
 
     now: float = 0.0
@@ -46,19 +48,24 @@ class Context:
     path_params: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[Any, bool] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Copy the mappings."""
+        object.__setattr__(self, "path_params", read_only_dict(self.path_params))
+        object.__setattr__(self, "answers", read_only_dict(self.answers))
+
 
 @dataclass(frozen=True, slots=True)
 class StepUp:
-    """What RFC 9470 asks of the user's authentication."""
+    """What RFC 9470 asks of the user's authentication. `acr_values` None: any class; empty: none would do."""
 
-    acr_values: tuple[str, ...] = ()
+    acr_values: tuple[str, ...] | None = None
     max_age: int | None = None
 
-    def __add__(self, other: StepUp) -> StepUp:
+    def __and__(self, other: StepUp) -> StepUp:
         """Ask for both: the classes that suffice for both, in order, and the shorter time."""
+        mine, theirs = self.acr_values, other.acr_values
         ages = [age for age in (self.max_age, other.max_age) if age is not None]
-        both = tuple(value for value in self.acr_values if value in other.acr_values)
-        classes = both if self.acr_values and other.acr_values else self.acr_values or other.acr_values
+        classes = mine if theirs is None else theirs if mine is None else tuple(v for v in mine if v in theirs)
         return StepUp(classes, min(ages, default=None))
 
 
@@ -72,7 +79,8 @@ class Judgment:
         roles: The roles, likewise.
         missing: The parts that are not met, as text.
         reasons: Why they are not.
-        step_up: What the user's authentication must be.
+        without: The scopes that must not be there on that way.
+        step_up: What the user's authentication must be on that way.
         ask: An external policy whose answer is needed first.
     """
 
@@ -81,27 +89,37 @@ class Judgment:
     roles: frozenset[str] = frozenset()
     missing: tuple[str, ...] = ()
     reasons: frozenset[Reason] = frozenset()
-    step_up: StepUp | None = None
+    without: frozenset[str] = frozenset()
+    step_up: StepUp = StepUp()
     ask: Requirement | None = None
 
-    def and_also(self, other: Judgment, truth: Truth) -> Judgment:
-        """Both ways in one, with this truth."""
-        steps = [step for step in (self.step_up, other.step_up) if step is not None]
+    def __and__(self, other: Judgment) -> Judgment:
+        """Both ways in one."""
+        truths = {self.truth, other.truth}
+        reasons, step_up = self.reasons | other.reasons, self.step_up & other.step_up
+        scopes, without = self.scopes | other.scopes, self.without | other.without
+        if reasons and (scopes & without or step_up.acr_values == ()):
+            # Each would do by itself, and no token can have both: what the client asked for next would be in vain
+            reasons = frozenset({Reason.ACCESS_DENIED})
         return Judgment(
-            truth=truth,
-            scopes=self.scopes | other.scopes,
+            truth=Truth.NO if Truth.NO in truths else Truth.UNKNOWN if Truth.UNKNOWN in truths else Truth.YES,
+            scopes=scopes,
             roles=self.roles | other.roles,
             missing=self.missing + other.missing,
-            reasons=self.reasons | other.reasons,
-            step_up=sum(steps[1:], steps[0]) if steps else None,
-            ask=self.ask or other.ask,
+            reasons=reasons,
+            without=without,
+            step_up=step_up,
+            ask=other.ask if self.ask is None else self.ask,
         )
 
     def hardness(self) -> int:
-        """How far the way is: 0 open, 1 another scope, 2 a new authentication too, 3 what no new token brings."""
-        if self.reasons <= {Reason.SCOPE_MISSING}:
-            return 1 if self.reasons else 0
-        return 2 if self.reasons <= {Reason.SCOPE_MISSING, Reason.AUTHENTICATION_INSUFFICIENT} else 3
+        """How far the way is: 0 not known, 1 another scope, 2 a new authentication too, 3 what no new token brings."""
+        nearer = (
+            frozenset[Reason](),
+            {Reason.SCOPE_MISSING},
+            {Reason.SCOPE_MISSING, Reason.AUTHENTICATION_INSUFFICIENT},
+        )
+        return next((number for number, reasons in enumerate(nearer) if self.reasons <= reasons), 3)
 
 
 class Requirement(ABC):
@@ -124,9 +142,11 @@ class Requirement(ABC):
         met = False if token is None else self.met_by(token, context)
         if met is True:
             return Judgment(truth=Truth.YES)
-        return Judgment(
-            truth=Truth.NO if met is False else Truth.UNKNOWN, missing=(str(self),), reasons=frozenset({self.reason})
-        )
+        if met is False:
+            return Judgment(truth=Truth.NO, missing=(str(self),), reasons=frozenset({self.reason}))
+        # No new token would change that
+        missing = (f"{self}, which cannot be told here",)
+        return Judgment(truth=Truth.UNKNOWN, missing=missing, reasons=frozenset({Reason.ACCESS_DENIED}))
 
     def leaves(self) -> Iterator[Requirement]:
         """Every part of the rule that is not a combination itself, in order, denied ones too."""
@@ -181,10 +201,10 @@ class _All(_Pair):
     __slots__ = ()
 
     def judge(self, token: AccessToken | None, context: Context) -> Judgment:
-        left, right = self.left.judge(token, context), self.right.judge(token, context)
-        truths = {left.truth, right.truth}
-        truth = Truth.NO if Truth.NO in truths else Truth.UNKNOWN if Truth.UNKNOWN in truths else Truth.YES
-        return left.and_also(right, truth)
+        return self.left.judge(token, context) & self.right.judge(token, context)
+
+    def __invert__(self) -> Requirement:
+        return ~self.left | ~self.right
 
     def __str__(self) -> str:
         return f"({self.left} and {self.right})"
@@ -200,7 +220,10 @@ class _Any(_Pair):
         # The nearest way in is the one to name; the first of two that are as near
         way = min(left, right, key=Judgment.hardness)
         truth = Truth.UNKNOWN if Truth.UNKNOWN in {left.truth, right.truth} else Truth.NO
-        return replace(way, truth=truth, missing=(str(self),), ask=left.ask or right.ask)
+        return replace(way, truth=truth, missing=(str(self),), ask=right.ask if left.ask is None else left.ask)
+
+    def __invert__(self) -> Requirement:
+        return ~self.left & ~self.right
 
     def __str__(self) -> str:
         return f"({self.left} or {self.right})"
@@ -208,6 +231,8 @@ class _Any(_Pair):
 
 @dataclass(frozen=True, slots=True)
 class _Not(Requirement):
+    """The contrary of a leaf."""
+
     inner: Requirement
 
     def met_by(self, token: AccessToken, context: Context) -> bool | None:
@@ -215,11 +240,15 @@ class _Not(Requirement):
         return None if truth is Truth.UNKNOWN else truth is Truth.NO
 
     def judge(self, token: AccessToken | None, context: Context) -> Judgment:
+        if token is None:
+            return Requirement.judge(self, token, context)
         inner = self.inner.judge(token, context)
-        if token is not None and inner.truth is Truth.NO:
-            return Judgment(truth=Truth.YES)
-        truth = Truth.UNKNOWN if token is not None and inner.truth is Truth.UNKNOWN else Truth.NO
-        return Judgment(truth=truth, missing=(str(self),), reasons=frozenset({self.reason}), ask=inner.ask)
+        if inner.ask is not None:
+            return inner
+        return replace(Requirement.judge(self, token, context), without=inner.scopes)
+
+    def __invert__(self) -> Requirement:
+        return self.inner
 
     def leaves(self) -> Iterator[Requirement]:
         yield from self.inner.leaves()
@@ -229,31 +258,31 @@ class _Not(Requirement):
 
 
 # The first of these that holds is the one that the client is told
-_WEIGHT = (
-    Reason.SCOPE_MISSING,
-    Reason.ROLE_MISSING,
-    Reason.PERMISSION_MISSING,
-    Reason.ACCESS_DENIED,
-    Reason.AUTHENTICATION_INSUFFICIENT,
-)
+_WEIGHT = (Reason.SCOPE_MISSING, Reason.ROLE_MISSING, Reason.PERMISSION_MISSING)
 _STEP_UP = 2
+
+
+def judge_all(parts: Iterable[tuple[Requirement, Context]], token: AccessToken | None) -> Judgment:
+    """Judge several requirements, each in its own context: all must be met."""
+    whole = Judgment(truth=Truth.YES)
+    for requirement, context in parts:
+        whole &= requirement.judge(token, context)
+    return whole
 
 
 def refusal(judgment: Judgment, token: AccessToken | None) -> AccessError:
     """Return the error for a requirement that is not met."""
-    scopes, roles = tuple(sorted(judgment.scopes)), tuple(sorted(judgment.roles))
-    if token is None:
-        return AccessError(Reason.CREDENTIALS_MISSING, scopes=scopes, roles=roles, missing=judgment.missing)
-    detail = f"needs {' and '.join(judgment.missing)}"
-    if judgment.hardness() == _STEP_UP:
-        step = judgment.step_up or StepUp()
-        return AccessError(
-            Reason.AUTHENTICATION_INSUFFICIENT,
-            detail,
-            scopes=scopes,
-            missing=judgment.missing,
-            acr_values=step.acr_values,
-            max_age=step.max_age,
-        )
-    reason = next((reason for reason in _WEIGHT if reason in judgment.reasons), Reason.ACCESS_DENIED)
-    return AccessError(reason, detail, scopes=scopes, roles=roles, missing=judgment.missing)
+    reason, step_up = Reason.CREDENTIALS_MISSING, StepUp()
+    if token is not None and judgment.hardness() == _STEP_UP:
+        reason, step_up = Reason.AUTHENTICATION_INSUFFICIENT, judgment.step_up
+    elif token is not None:
+        reason = next((reason for reason in _WEIGHT if reason in judgment.reasons), Reason.ACCESS_DENIED)
+    return AccessError(
+        reason,
+        "" if token is None else f"needs {' and '.join(judgment.missing)}",
+        scopes=tuple(sorted(judgment.scopes)),
+        roles=tuple(sorted(judgment.roles)),
+        missing=judgment.missing,
+        acr_values=step_up.acr_values or (),
+        max_age=step_up.max_age,
+    )

@@ -11,7 +11,7 @@ from jwt_asgi._core.claims import claim_at, named_audience
 from jwt_asgi._core.signature import Verified
 from jwt_asgi.profiles import ClaimPath, Profile
 
-__all__ = ["AccessToken", "Grants"]
+__all__ = ["AccessToken", "Grants", "read_only_dict"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +29,10 @@ class Grants:
     permissions: Collection[str] | None = None
 
     def __post_init__(self) -> None:
-        """Make each a frozenset; a string would count letter by letter."""
+        """Make each a frozenset; a string would count letter by letter, and of a dict {"a": False} every key."""
         for name, values in self.given().items():
-            if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+            unfit = isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Collection)
+            if unfit or not all(isinstance(value, str) for value in values):
                 raise TypeError(f"Grants: expected a collection of texts as {name}; got {type(values).__name__}")
             object.__setattr__(self, name, frozenset(values))
 
@@ -55,12 +56,12 @@ class AccessToken:
     @cached_property
     def claims(self) -> Mapping[str, Any]:
         """Every claim, as a read-only dict; arrays are tuples. It can be written as JSON."""
-        return _read_only_dict(self._claims)
+        return read_only_dict(self._claims)
 
     @cached_property
     def header(self) -> Mapping[str, Any]:
         """The token's header, likewise."""
-        return _read_only_dict(self._header)
+        return read_only_dict(self._header)
 
     @property
     def issuer(self) -> str:
@@ -192,13 +193,14 @@ class _ReadOnlyDict(dict[str, Any]):
         return dict, (dict(self),)
 
 
-def _read_only_dict(value: dict[str, Any]) -> Mapping[str, Any]:
-    frozen: dict[str, Any] = _ReadOnlyDict.__new__(_ReadOnlyDict)
+def read_only_dict(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Return a copy that nobody can change, through and through; arrays become tuples."""
+    frozen: dict[Any, Any] = _ReadOnlyDict.__new__(_ReadOnlyDict)
     dict.update(frozen, {key: _read_only(member) for key, member in value.items()})
     return frozen
 
 
 def _read_only(value: Any) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(value, dict):
-        return _read_only_dict(value)
+        return read_only_dict(value)
     return tuple(map(_read_only, value)) if isinstance(value, list) else value

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from math import isfinite
 from typing import Any, ClassVar
 
 from jwt_asgi._core.access import Context, Judgment, Requirement, StepUp, Truth
 from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.claims import claim_at
 from jwt_asgi._core.policy import seconds
-from jwt_asgi._core.rules import PathParam, is_text, resolved
+from jwt_asgi._core.rules import PathParam, is_text, is_token, listed, resolved
 from jwt_asgi.errors import ConfigurationError, Reason
 
 __all__ = ["Acr", "AuthorizationDetails", "Claim", "ExternalPolicy"]
@@ -18,17 +19,21 @@ __all__ = ["Acr", "AuthorizationDetails", "Claim", "ExternalPolicy"]
 _FUTURE_SECONDS = 60.0
 """By how much `auth_time` may lie ahead; beyond it, it is in other units, or wrong."""
 
+_LISTS = ("actions", "locations", "datatypes", "privileges")
+"""RFC 9396 section 2.2."""
+
 Scalar = str | int | float | bool
 _Missing: Any = object()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Claim(Requirement):
     """A claim has a value: `Claim("tenant", equals="acme")`, `Claim(["address", "country"], one_of=["CH", "LI"])`.
 
     Args:
         path: The name of a claim, dots and all; or a list of names, each within the one before.
-        equals: The value, of the same type; `PathParam("tenant")`: a path parameter, which equals a text alone.
+        equals: The value, of the same type; `PathParam("tenant")`: a path parameter, which equals a text, or a whole
+            number as it is written.
         one_of: The values, of which it is one.
         contains: The claim is an array, and this is one of its members.
         present: `True`: the claim is there, and not null.
@@ -46,7 +51,7 @@ class Claim(Requirement):
 
     def __post_init__(self) -> None:
         """Check the shape, and make it a value."""
-        path = (self.path,) if isinstance(self.path, str) else tuple(self.path)
+        path = listed((self.path,) if isinstance(self.path, str) else self.path)
         if not path or not all(map(is_text, path)):
             raise ConfigurationError("Claim", f'expected "name" or ["name", "within"]; got {self.path!r}')
         given = [name for name in ("equals", "one_of", "contains", "present") if getattr(self, name) is not _Missing]
@@ -85,6 +90,14 @@ class Claim(Requirement):
         given = next(f"{name}={getattr(self, name)!r}" for name in names if getattr(self, name) is not _Missing)
         return f"Claim({list(self.path)!r}, {given})"
 
+    def __eq__(self, other: object) -> bool:
+        """Compare as values, where 1 and True are two."""
+        return isinstance(other, Claim) and repr(other) == repr(self)
+
+    def __hash__(self) -> int:
+        """Hash as values."""
+        return hash(repr(self))
+
     def _check(self, given: str) -> None:
         value = getattr(self, given)
         if given == "present":
@@ -94,12 +107,12 @@ class Claim(Requirement):
                 )
             return
         if given == "one_of":
-            if isinstance(value, (str, PathParam)) or not (values := tuple(value)):
+            if not (values := listed(value)):
                 raise ConfigurationError("Claim one_of", f'expected a list of values, as ["a", "b"]; got {value!r}')
             object.__setattr__(self, "one_of", values)
         else:
             values = (value,)
-        if not all(isinstance(entry, (str, int, float, PathParam)) for entry in values):
+        if not all(isinstance(entry, (str, int, PathParam)) or _is_finite(entry) for entry in values):
             raise ConfigurationError(f"Claim {given}", f"expected texts, numbers, True or False; got {value!r}")
 
 
@@ -119,11 +132,9 @@ class Acr(Requirement):
 
     def __post_init__(self) -> None:
         """Check the shape, and make it a value."""
-        values = (self.values,) if isinstance(self.values, str) else tuple(self.values)
+        values = (self.values,) if isinstance(self.values, str) else listed(self.values)
         # They go into a challenge, separated by spaces
-        if not all(is_text(value) and value.isascii() and value.isprintable() for value in values) or any(
-            character in value for value in values for character in ' "\\'
-        ):
+        if values is None or not all(map(is_token, values)):
             raise ConfigurationError("Acr", f"expected classes without spaces and quotes; got {self.values!r}")
         if self.max_age is None and not values:
             raise ConfigurationError("Acr", "expected authentication context classes, max_age= or both")
@@ -140,14 +151,13 @@ class Acr(Requirement):
         authenticated_at = token.claims.get("auth_time")
         if isinstance(authenticated_at, bool) or not isinstance(authenticated_at, (int, float)):
             return False
-        return -_FUTURE_SECONDS <= context.now - authenticated_at <= self.max_age
+        # No difference: that of an integer of a thousand digits is no number
+        return context.now - self.max_age <= authenticated_at <= context.now + _FUTURE_SECONDS
 
     def judge(self, token: AccessToken | None, context: Context) -> Judgment:
         """Judge, and say what authentication is asked for."""
-        if token is not None and self.met_by(token, context):
-            return Judgment(truth=Truth.YES)
-        step_up = StepUp(tuple(self.values), self.max_age)
-        return Judgment(truth=Truth.NO, missing=(str(self),), reasons=frozenset({self.reason}), step_up=step_up)
+        step_up = StepUp(tuple(self.values) or None, self.max_age)
+        return replace(Requirement.judge(self, token, context), step_up=step_up)
 
     def __str__(self) -> str:
         """Return it as text."""
@@ -158,30 +168,40 @@ class Acr(Requirement):
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationDetails(Requirement):
-    """One object in `authorization_details` (RFC 9396) has this type, and all of these actions and locations.
+    """One object in `authorization_details` (RFC 9396 section 9.1) has this type, and all that is named here.
+
+    What is not named is not looked at: an object that is limited to one `identifier` or `location` fits a rule that
+    names none.
 
     Args:
         type: Compared exactly.
-        actions: All of them must be in its `actions`.
-        locations: All of them must be in its `locations`.
+        actions: All of them must be in its `actions`; and so with the three that follow.
+        locations: The URLs of resource servers.
+        datatypes: Kinds of data.
+        privileges: Levels of privilege.
         identifier: What its `identifier` must be; or a path parameter.
+
+    Raises:
+        ConfigurationError: a part has another shape.
     """
 
     type: str
     _: KW_ONLY
     actions: Sequence[str] = ()
     locations: Sequence[str] = ()
+    datatypes: Sequence[str] = ()
+    privileges: Sequence[str] = ()
     identifier: str | PathParam | None = None
 
     def __post_init__(self) -> None:
         """Check the shape, and make it a value."""
         if not is_text(self.type):
             raise ConfigurationError("AuthorizationDetails", f"expected a type; got {self.type!r}")
-        for name in ("actions", "locations"):
-            values = getattr(self, name)
-            if isinstance(values, str) or not all(map(is_text, values)):
-                raise ConfigurationError(f"AuthorizationDetails {name}", f"expected a list of texts; got {values!r}")
-            object.__setattr__(self, name, tuple(values))
+        for name in _LISTS:
+            values = listed(given := getattr(self, name))
+            if values is None or not all(map(is_text, values)):
+                raise ConfigurationError(f"AuthorizationDetails {name}", f"expected a list of texts; got {given!r}")
+            object.__setattr__(self, name, values)
         if self.identifier is not None and not is_text(self.identifier) and not isinstance(self.identifier, PathParam):
             detail = f"expected a text or PathParam; got {self.identifier!r}"
             raise ConfigurationError("AuthorizationDetails identifier", detail)
@@ -197,9 +217,7 @@ class AuthorizationDetails(Requirement):
     def __str__(self) -> str:
         """Return it as text."""
         parts = [f"authorization_details of type {self.type}"]
-        parts += [
-            f"{name} {', '.join(getattr(self, name))}" for name in ("actions", "locations") if getattr(self, name)
-        ]
+        parts += [f"{name} {', '.join(getattr(self, name))}" for name in _LISTS if getattr(self, name)]
         parts += [f"identifier {self.identifier}"] if self.identifier is not None else []
         return " with ".join([parts[0], " and ".join(parts[1:])] if parts[1:] else parts)
 
@@ -208,8 +226,10 @@ class AuthorizationDetails(Requirement):
             return False
         if identifier is not None and detail.get("identifier") != identifier:
             return False
-        named = [(self.actions, detail.get("actions")), (self.locations, detail.get("locations"))]
-        return all(not wanted or (isinstance(has, tuple) and set(wanted) <= _texts(has)) for wanted, has in named)
+        named = [(getattr(self, name), detail.get(name)) for name in _LISTS]
+        return all(
+            not wanted or (isinstance(has, tuple) and all(text in has for text in wanted)) for wanted, has in named
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,9 +250,9 @@ class ExternalPolicy(Requirement):
 
     def __post_init__(self) -> None:
         """Check the shape."""
-        if not is_text(self.name) or not callable(self.ask):
+        if not is_text(self.name) or not callable(self.ask) or not isinstance(self.ask, Hashable):
             raise ConfigurationError("ExternalPolicy", "expected a name, and an async function of token and context")
-        seconds("ExternalPolicy timeout", self.timeout)
+        seconds("ExternalPolicy timeout", self.timeout, least=0.001)
 
     def met_by(self, token: AccessToken, context: Context) -> bool | None:  # noqa: ARG002 - the rule's own
         """Return what was answered, or None before that."""
@@ -242,7 +262,7 @@ class ExternalPolicy(Requirement):
         """Return what was answered, or ask for it."""
         if token is None or self in context.answers:
             return Requirement.judge(self, token, context)
-        return Judgment(truth=Truth.UNKNOWN, missing=(str(self),), reasons=frozenset({self.reason}), ask=self)
+        return Judgment(truth=Truth.UNKNOWN, ask=self)
 
     def __str__(self) -> str:
         """Return it as text."""
@@ -253,8 +273,13 @@ def _same(value: object, want: Scalar | PathParam, context: Context) -> bool | N
     """Compare as JSON does: 1 is 1.0, and True is no number; None where the path parameter is not there."""
     if isinstance(want, PathParam):
         text = resolved(want, context)
-        return None if text is None else isinstance(value, str) and value == text
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return None if text is None else text == (str(value) if whole else value)
     return value == want and isinstance(value, bool) == isinstance(want, bool)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, float) and isfinite(value)
 
 
 def _known(want: Scalar | PathParam, context: Context) -> bool | None:
@@ -267,7 +292,3 @@ def _any(truths: Sequence[bool | None]) -> bool | None:
 
 def _text(value: Scalar | PathParam) -> str:
     return str(value) if isinstance(value, PathParam) else repr(value)
-
-
-def _texts(values: Sequence[object]) -> set[str]:
-    return {value for value in values if isinstance(value, str)}

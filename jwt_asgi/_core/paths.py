@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from jwt_asgi._core.access import Context, Requirement
+from jwt_asgi._core.access import Context, Requirement, judge_all
 from jwt_asgi.errors import ConfigurationError
 
 __all__ = ["Exemption", "RouteRule", "RouteRules", "is_preflight", "method_of", "needed_scopes", "route_path"]
@@ -22,18 +22,21 @@ _WEBSOCKET = "WEBSOCKET"
 
 
 def method_of(scope: Mapping[str, Any]) -> str:
-    """Return the HTTP method, or `WEBSOCKET`."""
+    """Return the HTTP method as Django and Quart read it, in upper case; or `WEBSOCKET`."""
     method: str = scope.get("method", "") if scope["type"] == "http" else _WEBSOCKET
-    return method
+    return method.upper()
 
 
 def route_path(scope: Mapping[str, Any]) -> str:
-    """Return the path that a router matches: below `root_path`, as Starlette counts it."""
+    """Return the path that a router matches: below `root_path`; empty where routers differ on what that is."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
-    if root and path.startswith(root) and path[len(root) :][:1] in {"", "/"}:
-        return path[len(root) :]
-    return path
+    if root in {"", "/"} or root not in path:
+        return path
+    if path.startswith(root) and path[len(root) :][:1] in {"", "/"}:
+        return path[len(root) :] or "/"
+    # Starlette matches the whole path, Litestar what is behind the root wherever it stands
+    return ""
 
 
 def is_preflight(scope: Mapping[str, Any]) -> bool:
@@ -62,14 +65,6 @@ class Exemption:
         method, path = _method_and_path("exempt", pattern, '"/path", "/path/*" or "GET /path"')
         below = path.endswith("/*")
         return cls(method, path[:-1] if below else path, below)
-
-    def __str__(self) -> str:
-        """Return it as it was written."""
-        return f"{self.method} {self._written}" if self.method else self._written
-
-    @property
-    def _written(self) -> str:
-        return f"{self.path}*" if self.below else self.path
 
     def covers(self, scope: Mapping[str, Any]) -> bool:
         """Whether it covers a connection."""
@@ -131,9 +126,8 @@ class RouteRules:
 
 def needed_scopes(rules: Sequence[RouteRule]) -> tuple[str, ...]:
     """Return the scopes that a token needs to meet these rules, sorted: those of the nearest way in."""
-    contexts = [(rule.requirement, Context(path_params=rule.path_params)) for rule in rules]
-    found = [requirement.judge(None, context).scopes for requirement, context in contexts]
-    return tuple(sorted(frozenset().union(*found)))
+    parts = [(rule.requirement, Context(path_params=rule.path_params)) for rule in rules]
+    return tuple(sorted(judge_all(parts, None).scopes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +150,11 @@ class _Pattern:
         found = [_PARAMETER.fullmatch(segment) for segment in segments]
         names = tuple(parameter[1] for parameter in found if parameter is not None)
         texts = [segment for segment, parameter in zip(segments, found, strict=True) if parameter is None]
-        if any(not segment or "{" in segment or "}" in segment for segment in texts) or len(set(names)) < len(names):
-            raise ConfigurationError("rules", f"expected {expected}, with each parameter once; got {text!r}")
+        unfit = any("{" in segment or "}" in segment for segment in texts) or len(set(names)) < len(names)
+        # No request could match such a pattern, and its rule would be dead
+        if unfit or (segments and not _is_plain("/".join(segments), None)):
+            detail = "with each parameter once, and segments as they are when decoded"
+            raise ConfigurationError("rules", f"expected {expected}, {detail}; got {text!r}")
         kept = tuple(None if parameter else segment for segment, parameter in zip(segments, found, strict=True))
         # What answers GET answers HEAD, with the same headers (RFC 9110 section 9.3.2)
         methods = None if method is None else frozenset({method} | ({"HEAD"} if method == "GET" else set()))

@@ -7,8 +7,9 @@ scope), are taken as they are, and are never a pattern.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, TypeGuard
+from typing import Any, ClassVar, TypeGuard
 
 from jwt_asgi._core.access import Context, Judgment, Requirement, Truth
 from jwt_asgi._core.access_token import AccessToken
@@ -24,6 +25,8 @@ __all__ = [
     "Scope",
     "Subject",
     "is_text",
+    "is_token",
+    "listed",
     "resolved",
 ]
 
@@ -67,11 +70,13 @@ class AnyToken(Requirement):
 class Scope(Requirement):
     """The token has this scope.
 
-    In `Scope("doc:{id}:read")` the path parameter `id` of the route is put in. A value with any character other than
-    letters, digits and `-._~` meets nothing, so that it cannot be more than one part of the scope.
+    In `Scope("doc:{id}:read")` the path parameter `id` of the route is put in. It cannot be more than one part of the
+    scope: a value meets nothing that has another character than letters, digits and `-._~`, or has the one that stands
+    before or behind `{id}`.
 
     Raises:
         ConfigurationError: the name is not a scope-token of RFC 6749 section 3.3; for several, write `Scope & Scope`.
+            Or a letter, a digit or another parameter stands beside `{id}`.
     """
 
     name: str
@@ -79,9 +84,13 @@ class Scope(Requirement):
 
     def __post_init__(self) -> None:
         """Check the name, since it goes into challenges."""
-        if not isinstance(self.name, str) or not _SCOPE_TOKEN.fullmatch(self.name):
+        if not is_token(self.name):
             detail = 'expected one scope, without spaces and quotes; for two, write Scope("a") & Scope("b"); got'
             raise ConfigurationError("Scope", f"{detail} {self.name!r}")
+        for found in _TEMPLATE.finditer(self.name):
+            if any(beside.isalnum() or beside in "{}" for beside in _beside(found)):
+                detail = f'expected {found[0]} between separators, as in "doc:{{id}}:read"; got {self.name!r}'
+                raise ConfigurationError("Scope", detail)
 
     def met_by(self, token: AccessToken, context: Context) -> bool | None:
         """Whether the token has the scope."""
@@ -112,10 +121,17 @@ class Scope(Requirement):
     def _named(self, context: Context) -> str | None:
         if "{" not in self.name:
             return self.name
-        values = [context.path_params.get(name, "") for name in _TEMPLATE.findall(self.name)]
-        if not all(isinstance(value, str) and _UNRESERVED.fullmatch(value) for value in values):
-            return None
+        for found in _TEMPLATE.finditer(self.name):
+            value = context.path_params.get(found[1])
+            if not isinstance(value, str) or not _UNRESERVED.fullmatch(value) or set(value) & set(_beside(found)):
+                return None
         return _TEMPLATE.sub(lambda found: context.path_params[found[1]], self.name)
+
+
+def _beside(found: re.Match[str]) -> str:
+    """The characters before and behind a parameter."""
+    start, end = found.span()
+    return found.string[max(start - 1, 0) : start] + found.string[end : end + 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +210,10 @@ class _OneOf(Requirement):
         """Hash as values."""
         return hash((type(self), self.values))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle as it is written."""
+        return type(self), self.values
+
     def __repr__(self) -> str:
         """Show how it is written."""
         return f"{type(self).__name__}({', '.join(map(repr, self.values))})"
@@ -256,3 +276,15 @@ def resolved(value: str | PathParam, context: Context) -> str | None:
 def is_text(value: object) -> TypeGuard[str]:
     """Whether it is a text that is not empty."""
     return isinstance(value, str) and bool(value)
+
+
+def is_token(value: object) -> TypeGuard[str]:
+    """Whether it is a scope-token: a text that a challenge can carry in a list separated by spaces."""
+    return isinstance(value, str) and _SCOPE_TOKEN.fullmatch(value) is not None
+
+
+def listed(values: object) -> tuple[Any, ...] | None:
+    """Return the members of a list or another collection that is not a text; None where it is none."""
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Collection):
+        return None
+    return tuple(values)

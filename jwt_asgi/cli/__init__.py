@@ -106,6 +106,9 @@ def _add_routes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--factory", action="store_true", help="APP is a function that returns the application")
     parser.add_argument("--app-dir", default=".", metavar="DIR", help="where MODULE is found; default: this folder")
     parser.add_argument(
+        "--lifespan", action="store_true", help="start the application first, for routes that it adds at its start"
+    )
+    parser.add_argument(
         "--public",
         action="append",
         default=[],

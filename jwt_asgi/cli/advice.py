@@ -69,6 +69,26 @@ ADVICE = {
     Reason.ROLE_MISSING: (
         "Give the user the role at the issuer, and see that the profile's `roles` names the claim that holds it."
     ),
+    Reason.PERMISSION_MISSING: (
+        "Give the user or the client the permission at the issuer, and see that the profile's `permissions` names the "
+        "claim that holds it."
+    ),
+    Reason.ACCESS_DENIED: (
+        "The log says which part of the rule is not met. `cannot be told here` means that the route has no such path "
+        "parameter, or that its value cannot be in a scope."
+    ),
+    Reason.ROUTE_NOT_COVERED: (
+        'Add a rule for this route, or `"/*": AnyToken()` for all that have none. Paths that routers may read in two '
+        "ways (`//`, `..`, `%2F`, `;`) are covered by no rule."
+    ),
+    Reason.AUTHENTICATION_INSUFFICIENT: (
+        "The client sends the user to the issuer again, with the `acr_values` and `max_age` of the challenge (RFC "
+        "9470). See that the issuer puts `acr` and `auth_time` into access tokens."
+    ),
+    Reason.ACCESS_UNDECIDED: (
+        "An `ExternalPolicy` failed or did not answer in time, or the function given as `grants` failed: the log has "
+        "it."
+    ),
     Reason.KEYS_UNAVAILABLE: (
         "The log says what the issuer answered. Check its URL, DNS, the way out of this network, and certificates."
     ),

@@ -15,6 +15,7 @@ from jwt_asgi.cli.audit_paths import (
     instances_of_rule,
     plain_text,
     scope_of,
+    text_of,
 )
 from jwt_asgi.cli.audit_steps import Behind, Door, Endpoint, Kind, State, Verdict, judge
 from jwt_asgi.cli.audit_walk import walk
@@ -97,6 +98,14 @@ class Remark:
     text: str
 
 
+_EMPTY: Final = Remark(
+    "no-routes",
+    Status.FAULT,
+    "the application",
+    "no route was found; where they are added at the start, use --lifespan",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Audit:
     """The table, and what is to be said of it."""
@@ -126,6 +135,7 @@ def audit(app: object, public: Sequence[Public] = ()) -> Audit:
         rows += _rows(endpoint, before, tuple(path for path, other in taken.items() if other is None))
     rows = [replace(row, listed=any(one.covers(row) for one in public)) for row in _distinct(rows)]
     remarks = [
+        *([] if rows else [_EMPTY]),
         *(remark for row in rows for remark in _wrong(row)),
         *_unused(endpoints),
         *remarks,
@@ -198,7 +208,7 @@ def _exempted(endpoint: Endpoint, method: str, row: Row, before: Sequence[Endpoi
                 verdict = judge(endpoint.steps, asked, path)
                 open_or_shut = verdict.state in {State.OPEN, State.REFUSED} and verdict.state is not row.verdict.state
                 if open_or_shut and _first(before, endpoint, asked, path) is None:
-                    text = door.prefix.text + str(exemption).rpartition(" ")[2]
+                    text = door.prefix.text + text_of(exemption).rpartition(" ")[2]
                     yield replace(row, method=asked, path=text, kind=Kind.EXEMPTION, verdict=verdict, paths=(path,))
                     break
 
@@ -245,7 +255,7 @@ def _unused(endpoints: Sequence[Endpoint]) -> Iterator[Remark]:
         for exemption in door.middleware.exempt:
             if not any(any(_instances(door, exemption, one, one.method)) for one in inside):
                 text = "no route matches this exemption: take it out"
-                yield Remark("unused-exemption", Status.WARNING, str(exemption), text)
+                yield Remark("unused-exemption", Status.WARNING, text_of(exemption), text)
 
 
 def _is_used(pattern: str, rule: RouteRules, door: Door, endpoint: Endpoint) -> bool:

@@ -111,6 +111,12 @@ def scope_of(method: str, path: str) -> dict[str, Any]:
     return {"type": "http", "method": "GET" if method == ANY else method, "path": path, "headers": []}
 
 
+def text_of(exemption: Exemption) -> str:
+    """Return an exemption as it was written."""
+    path = f"{exemption.path}*" if exemption.below else exemption.path
+    return f"{exemption.method} {path}" if exemption.method else path
+
+
 def instances_of_exemption(exemption: Exemption, samples: Sequence[str]) -> Iterator[str]:
     """Return paths that an exemption covers, as near to these of a route as can be."""
     if not exemption.below:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -9,11 +12,39 @@ from jwt_asgi.cli.audit import Audit, Remark, Row
 from jwt_asgi.cli.audit_paths import ANY, WEBSOCKET, Pattern
 from jwt_asgi.cli.audit_steps import State
 from jwt_asgi.cli.findings import Status
+from jwt_asgi.errors import ConfigurationError
 from jwt_asgi.types import Message
 
-__all__ = ["answer_of", "probe", "refusals"]
+__all__ = ["answer_of", "probe", "refusals", "started"]
 
 _FORBIDDEN: Final = 403
+
+
+@asynccontextmanager
+async def started(app: Any) -> AsyncIterator[None]:  # noqa: ANN401 - whatever was imported
+    """Start the application as a server does, and stop it at the end. Where it knows no lifespan, do nothing.
+
+    Raises:
+        ConfigurationError: its start failed.
+    """
+    asked: asyncio.Queue[Message] = asyncio.Queue()
+    told: asyncio.Queue[Message] = asyncio.Queue()
+    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
+    running = asyncio.ensure_future(app(scope, asked.get, told.put))
+    asked.put_nowait({"type": "lifespan.startup"})
+    answer = asyncio.ensure_future(told.get())
+    await asyncio.wait([running, answer], return_when=asyncio.FIRST_COMPLETED)
+    said = answer.result() if answer.done() else {"type": "nothing"}
+    answer.cancel()
+    try:
+        if said["type"] == "lifespan.startup.failed":
+            lines = str(said.get("message", "")).strip().splitlines() or [""]
+            raise ConfigurationError("lifespan", f"the application did not start: {lines[-1]}")
+        yield
+    finally:
+        asked.put_nowait({"type": "lifespan.shutdown"})
+        with suppress(Exception):
+            await running
 
 
 async def probe(app: Any, found: Audit) -> Audit:  # noqa: ANN401 - whatever was imported

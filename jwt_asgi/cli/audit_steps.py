@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from jwt_asgi._core.access import Requirement
 from jwt_asgi._core.rules import AnyToken
-from jwt_asgi.cli.audit_paths import Pattern, scope_of
+from jwt_asgi.cli.audit_paths import Pattern, scope_of, text_of
 from jwt_asgi.middleware import JWTMiddleware
 
 _DOOR: Final = "JWTMiddleware"
@@ -164,7 +164,7 @@ class _Way:
         scope = door.scope(self.method, self.path)
         made = door.middleware
         if made.is_exempt(scope):
-            exemption = next((f'"{one}"' for one in made.exempt if one.covers(scope)), "in its opt")
+            exemption = next((f'"{text_of(one)}"' for one in made.exempt if one.covers(scope)), "in its opt")
             self.verified, self.exempt = False, f"exempt {exemption}"
             return
         self.verified, self.exempt = True, ""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from jwt_asgi._core.access import Requirement
 from jwt_asgi._core.rules import AnyToken, Scope
-from jwt_asgi.apps import attribute, parts
+from jwt_asgi.apps import attribute, is_mock, parts
 from jwt_asgi.cli.audit_paths import ANY, Pattern
 from jwt_asgi.cli.audit_steps import Behind, Door, Endpoint, Kind, Requires, Step, Verifies
 from jwt_asgi.middleware import JWTMiddleware
@@ -43,7 +43,7 @@ def walk(thing: object, place: Place | None = None, seen: tuple[object, ...] = (
     An application of an unknown kind is one row, whatever it serves.
     """
     place = place or Place()
-    if any(one is thing for one in seen):
+    if is_mock(thing) or any(one is thing for one in seen):
         return iter(_opaque(thing, place))
     if isinstance(thing, MethodType):
         return walk(thing.__self__, place, seen)

@@ -11,9 +11,10 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from jwt_asgi.cli.audit import Audit, Public, Row, audit
-from jwt_asgi.cli.audit_probe import probe
+from jwt_asgi.cli.audit_probe import probe, started
 from jwt_asgi.cli.audit_steps import State
 from jwt_asgi.cli.findings import Status
 from jwt_asgi.errors import ConfigurationError
@@ -28,11 +29,15 @@ def run_routes(options: argparse.Namespace) -> int:
     public = [*map(Public.parse, options.public), *_listed(options.public_file)]
     app = _imported(options.app, Path(options.app_dir), factory=options.factory)
     with contextlib.redirect_stdout(sys.stderr):
-        found = audit(app, public)
-        if options.probe:
-            found = asyncio.run(probe(app, found))
+        found = asyncio.run(_look(app, public, options))
     print(_as_json(found) if options.json else _as_text(found))
     return _GOOD if found.good else _FAULTY
+
+
+async def _look(app: Any, public: Sequence[Public], options: argparse.Namespace) -> Audit:  # noqa: ANN401 - imported
+    async with started(app) if options.lifespan else contextlib.nullcontext():
+        found = audit(app, public)
+        return await probe(app, found) if options.probe else found
 
 
 def _listed(files: Sequence[str]) -> list[Public]:

@@ -274,7 +274,7 @@ async def test_the_log_says_why_and_repeats_nothing_of_the_token(caplog: pytest.
 
 def _with_fresh_log(app: JWTMiddleware) -> JWTMiddleware:
     """The hook writes a reason once a minute; here every refusal is to be seen."""
-    app._hooks = (LoggingHook(),)
+    app._gate._hooks = (LoggingHook(),)
     return app
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import types
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any
+from unittest.mock import MagicMock
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Security, WebSocket
@@ -867,3 +870,47 @@ def test_no_framework_is_imported_that_the_application_does_not_use(tmp_path: Pa
 
 async def test_the_example_is_what_its_table_says() -> None:
     assert lines(await audited(plain_asgi.app)) == ["* /* | protected | any token"]
+
+
+@asynccontextmanager
+async def adding(app: Starlette) -> AsyncIterator[None]:
+    """A start that adds a route, as some applications have it."""
+    app.router.routes.append(Route("/late", ok))
+    yield
+    STOPPED.append("stopped")
+
+
+@asynccontextmanager
+async def failing(app: Starlette) -> AsyncIterator[None]:
+    """A start that fails."""
+    raise OSError("no database")
+    yield
+
+
+STOPPED: list[str] = []
+
+
+def test_routes_that_are_added_at_the_start_are_listed_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = types.ModuleType("late_routes")
+    late.app = behind(starlette(lifespan=adding))  # type: ignore[attr-defined]
+    late.failing = starlette(lifespan=failing)  # type: ignore[attr-defined]
+    late.plain = behind(endless)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, late.__name__, late)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    assert main(["routes", "late_routes:app"]) == 1
+    assert "no-routes" in capsys.readouterr().out
+    assert STOPPED == []
+    assert main(["routes", "late_routes:app", "--lifespan", "--probe"]) == 0
+    assert "GET     /late  protected  any token  JWTMiddleware" in capsys.readouterr().out
+    assert STOPPED == ["stopped"]
+    assert main(["routes", "late_routes:plain", "--lifespan"]) == 0
+    assert main(["routes", "late_routes:failing", "--lifespan"]) == 2
+    assert "the application did not start: OSError: no database" in capsys.readouterr().err
+
+
+async def test_a_mock_is_opaque() -> None:
+    assert lines(audit(MagicMock())) == ["* /* | unprotected | nothing"]
+    assert lines(audit(Wrapper(MagicMock()))) == ["* /* | unprotected | nothing"]

@@ -27,10 +27,10 @@ def challenge(error: JWTASGIError, realm: str | None = None) -> str | None:
 
 
 def an_error(reason: Reason) -> JWTASGIError:
+    if reason.status == 403 or reason in {Reason.AUTHENTICATION_INSUFFICIENT, Reason.ACCESS_UNDECIDED}:
+        return AccessError(reason, "s3cret", scopes=("a", "b"), roles=("s3cret",), missing=("s3cret",))
     if reason.status == 503:
         return KeysUnavailable(reason, "s3cret", issuer="https://s3cret.test", retry_after=7.0)
-    if reason.status == 403:
-        return AccessError(reason, "s3cret", scopes=("a", "b"), roles=("s3cret",))
     if reason.status == 500:
         return ConfigurationError("s3cret", "s3cret")
     failure = ClaimFailure(claim="s3cret", reason=reason, expected="s3cret", actual="s3cret")
@@ -48,6 +48,10 @@ MALFORMED = 'Bearer error="invalid_request", error_description="The Authorizatio
 DUPLICATE = 'Bearer error="invalid_request", error_description="More than one access token was sent"'
 SCOPES = (
     'Bearer error="insufficient_scope", error_description="The access token lacks a scope that this needs", scope="a b"'
+)
+STEP_UP = (
+    'Bearer error="insufficient_user_authentication", '
+    'error_description="A stronger or more recent authentication of the user is needed", scope="a b"'
 )
 ANSWERS: dict[Reason, tuple[int, str | None, str]] = {
     Reason.CREDENTIALS_MISSING: (401, BEARER, "unauthorized"),
@@ -77,6 +81,11 @@ ANSWERS: dict[Reason, tuple[int, str | None, str]] = {
     Reason.TOKEN_EXPIRED: (401, invalid("The access token expired"), "invalid_token"),
     Reason.SCOPE_MISSING: (403, SCOPES, "insufficient_scope"),
     Reason.ROLE_MISSING: (403, None, "forbidden"),
+    Reason.PERMISSION_MISSING: (403, None, "forbidden"),
+    Reason.ACCESS_DENIED: (403, None, "forbidden"),
+    Reason.ROUTE_NOT_COVERED: (403, None, "forbidden"),
+    Reason.AUTHENTICATION_INSUFFICIENT: (401, STEP_UP, "insufficient_user_authentication"),
+    Reason.ACCESS_UNDECIDED: (503, None, "temporarily_unavailable"),
     Reason.KEYS_UNAVAILABLE: (503, None, "temporarily_unavailable"),
     Reason.KEYS_UNUSABLE: (503, None, "temporarily_unavailable"),
     Reason.KEYS_EXPIRED: (503, None, "temporarily_unavailable"),
@@ -102,7 +111,8 @@ def test_a_reason_is_answered_with_its_status_challenge_and_code(reason: Reason)
     assert header(answer, b"content-type") == "application/json"
     assert header(answer, b"cache-control") == "no-store"
     assert header(answer, b"content-length") == str(len(answer.body))
-    assert header(answer, b"retry-after") == ("7" if status == 503 else None)
+    wait = "5" if reason is Reason.ACCESS_UNDECIDED else "7"
+    assert header(answer, b"retry-after") == (wait if status == 503 else None)
 
 
 @pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.value)

@@ -12,7 +12,6 @@ import pytest
 
 from jwt_asgi import (
     ConfigurationError,
-    FetchResponse,
     KeyCaching,
     Reason,
     SharedSecret,
@@ -22,6 +21,7 @@ from jwt_asgi import (
     Verifier,
 )
 from jwt_asgi.testing import TestIssuer
+from jwt_asgi.types import FetchResponse
 from tests.keys.script import ALG, jwk, jwks
 
 SECRET = "correct-horse-battery-staple-" * 3

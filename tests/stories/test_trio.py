@@ -14,7 +14,6 @@ import pytest
 import trio
 
 from jwt_asgi import (
-    FetchResponse,
     JWTMiddleware,
     KeyCaching,
     KeysUnavailable,
@@ -24,7 +23,7 @@ from jwt_asgi import (
     Verifier,
 )
 from jwt_asgi.instrumentation import KeyEvent, KeyEventKind
-from jwt_asgi.types import ASGIScope, Message, Receive, Send
+from jwt_asgi.types import ASGIScope, FetchResponse, Message, Receive, Send
 from tests.asgi import http
 from tests.keys.script import FakeClock
 from tests.keys.server import answer, silence

@@ -19,7 +19,6 @@ from jwt_asgi import (
     AccessToken,
     ConfigurationError,
     Decision,
-    FetchResponse,
     Hook,
     HttpxFetch,
     JWTASGIError,
@@ -41,7 +40,7 @@ from jwt_asgi import (
     check_access,
 )
 from jwt_asgi.testing import TestIssuer
-from jwt_asgi.types import Fetch
+from jwt_asgi.types import Fetch, FetchResponse
 
 # An application of one's own needs no type of this package.
 Message = MutableMapping[str, Any]
