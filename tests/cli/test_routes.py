@@ -155,7 +155,7 @@ class Wrapper:
 
 async def endless(scope: ASGIScope, receive: Receive, send: Send) -> None:
     """An application whose routes nobody can see."""
-    await PlainTextResponse("opaque")(scope, receive, send)  # type: ignore[arg-type]
+    await PlainTextResponse("opaque")(scope, receive, send)
 
 
 async def ok(request: Request) -> Response:
@@ -883,7 +883,8 @@ async def adding(app: Starlette) -> AsyncIterator[None]:
 @asynccontextmanager
 async def failing(app: Starlette) -> AsyncIterator[None]:
     """A start that fails."""
-    raise OSError("no database")
+    if not app.routes:
+        raise OSError("no database")
     yield
 
 
