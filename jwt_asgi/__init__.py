@@ -41,8 +41,11 @@ Beside the way:
 
     types.py errors.py     the vocabulary: ASGI's words and protocols; every error, reason, status
     access.py              access rules as values, and how they are checked
+    mcp.py                 rules for the tools of MCP servers, and token verifiers for the SDK and FastMCP
     profiles.py            named loosenings per identity provider
     instrumentation.py     Decision + Hook, KeyEvent + KeyHook; the logging adapters
+    quart.py               Quart: JWT(app), require, current_token
+    django.py              Django: a middleware for request.auth and refusals, require
     health.py              live and ready, for probes
     apps.py                an application -> the doors in it
     testing/               the test kit; nothing imports it

@@ -54,7 +54,8 @@ def check_access(
     """Return the token if it meets the requirement.
 
     `scope["jwt"]` may be given as it is: None, where no token was sent, meets no requirement. `path_params`, such as
-    Starlette's, are for rules with `PathParam` or `{name}`.
+    Starlette's, are for rules with `PathParam` or `{name}`; `context` is what rules of your own are told of the
+    request.
 
     Raises:
         AccessError: it does not; the reason says what is missing, a scope first.

@@ -67,7 +67,8 @@ class Verifier:
     async def verify(self, token: str | bytes) -> AccessToken:
         """Return the verified token.
 
-        It waits only where keys must be fetched, and then for a bounded time.
+        It waits only where keys must be fetched, and then for a bounded time; and for the issuer's `grants`, where that
+        is async.
 
         Raises:
             TokenError: the token is not good here.

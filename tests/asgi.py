@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
+
 from jwt_asgi.types import ASGIApp, Message
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -94,12 +96,17 @@ async def http(
     } | scope_members
     incoming: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     sent: list[Message] = []
+    answered = anyio.Event()
 
     async def receive() -> Message:
+        if not incoming:
+            await answered.wait()
         return incoming.pop(0) if incoming else {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
         sent.append(dict(message))
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            answered.set()
 
     await app(scope, receive, send)
     assert sent, "the application sent nothing"

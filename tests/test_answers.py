@@ -29,6 +29,18 @@ from jwt_asgi import (
     Verifier,
     check_access,
 )
+from jwt_asgi._core.resource import ProtectedResource
+from jwt_asgi.access import (
+    Acr,
+    AnyToken,
+    AuthorizationDetails,
+    Claim,
+    Context,
+    ExternalPolicy,
+    Grants,
+    Permission,
+    Subject,
+)
 from jwt_asgi.tenants import AllowList, IssuerFamily, ResolvedIssuers, TrustedTenants
 from jwt_asgi.testing import TestIssuer
 from jwt_asgi.types import ASGIScope, FetchResponse, Receive, Send
@@ -663,6 +675,222 @@ async def test_scopes_are_read_from_a_string_or_an_array_and_never_coerced(
     await api.get(api.issuer.token(claims=claims))
     token: AccessToken = api.inner.scopes[0]["jwt"]
     assert token.scopes == scopes
+
+
+# What the user's authentication does not allow
+
+STEP_UP = "A stronger or more recent authentication of the user is needed"
+UNMET = "insufficient_user_authentication"
+
+
+@pytest.mark.parametrize(
+    ("requirement", "parameters"),
+    [
+        (Acr("gold"), 'acr_values="gold"'),
+        (Acr(["gold", "silver+"], max_age=300), 'acr_values="gold silver+", max_age="300"'),
+        (Acr(max_age=0), 'max_age="0"'),
+        (Acr("gold") & Scope("todos:write") & Scope("todos:read"), 'acr_values="gold", scope="todos:read todos:write"'),
+        (Acr(["gold", "silver"]) & Acr("silver", max_age=60), 'acr_values="silver", max_age="60"'),
+        (Role("admin") | Acr("gold"), 'acr_values="gold"'),
+    ],
+    ids=str,
+)
+async def test_a_weak_authentication_is_401_and_the_challenge_names_what_would_do(
+    requirement: Requirement, parameters: str
+) -> None:
+    # RFC 9470 section 3
+    api = Api(requirement)
+    answer = await api.get(api.issuer.token(scope="todos:read", claims={"acr": "bronze", "auth_time": NOW - 3600}))
+    challenge = f'Bearer error="{UNMET}", error_description="{STEP_UP}", {parameters}'
+    assert whole(answer) == refusal(401, challenge, UNMET, STEP_UP)
+    assert api.reason is Reason.AUTHENTICATION_INSUFFICIENT
+
+
+async def test_a_step_up_that_would_not_help_is_not_asked_for() -> None:
+    # RFC 9470 section 3: the challenge says what suffices, and here nothing does
+    for requirement in (Acr("gold") & Role("admin"), Acr("gold") & Acr("silver")):
+        api = Api(requirement)
+        answer = await api.get(api.issuer.token(claims={"acr": "bronze"}))
+        assert whole(answer) == refusal(403, None, "forbidden", "The access token does not allow this")
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        Permission("todos.write"),
+        Claim("plan", equals="pro"),
+        ~Scope("todos:read"),
+        Subject("user-2"),
+        Scope("doc:{id}:read"),
+        AuthorizationDetails("payment"),
+    ],
+    ids=str,
+)
+async def test_what_no_other_token_of_this_user_would_bring_is_403_without_a_challenge(
+    requirement: Requirement,
+) -> None:
+    # RFC 9110 section 15.5.4
+    api = Api(requirement)
+    answer = await api.get(api.issuer.token(scope="todos:read"))
+    assert whole(answer) == refusal(403, None, "forbidden", "The access token does not allow this")
+
+
+async def no_answer_from_the_policy(token: AccessToken, context: Context) -> bool:
+    raise OSError("the policy engine, and where it is")
+
+
+def no_grants(token: AccessToken) -> Grants:
+    raise LookupError("the table of roles")
+
+
+@pytest.mark.parametrize("of", ["a policy", "grants"])
+async def test_what_cannot_be_decided_just_now_is_503_with_a_time_and_without_a_challenge(of: str) -> None:
+    # RFC 9110 sections 15.6.4 and 10.2.3
+    api = Api(options={"grants": no_grants} if of == "grants" else None)
+    rules = {"/*": ExternalPolicy("engine", no_answer_from_the_policy)} if of == "a policy" else None
+    door = JWTMiddleware(api.inner, verifier=api.door.verifier, rules=rules, hooks=[api.decisions.append])
+    text = "Whether the access token allows this cannot be told just now"
+    status, headers, body = whole(await http(door, token=api.issuer.token()))
+    assert (status, body) == (503, {"error": "temporarily_unavailable", "error_description": text})
+    assert headers == {b"content-type": b"application/json", b"cache-control": b"no-store", b"retry-after": b"5"}
+    assert api.reason is Reason.ACCESS_UNDECIDED
+    assert api.inner.scopes == []
+
+
+# Route rules, and what an API says of itself
+
+RESOURCE = ProtectedResource("https://api.test/v1", scopes=["todos:read"], name="Todos")
+METADATA = "https://api.test/.well-known/oauth-protected-resource/v1"
+ROUTES: dict[str, Requirement] = {
+    "GET /todos/{id}": Scope("todos:read") | Scope("todo:{id}:read"),
+    "POST /todos/*": Scope("todos:write"),
+    "/todos/*": Scope("todos"),
+    "/me": AnyToken(),
+    "WEBSOCKET /live": Scope("live"),
+}
+
+
+def routed(api: Api) -> JWTMiddleware:
+    return JWTMiddleware(
+        api.inner,
+        verifier=api.door.verifier,
+        rules=ROUTES,
+        resource=RESOURCE,
+        exempt=["/healthz"],
+        hooks=[api.decisions.append],
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("GET", "/todos/7", "todos todos:read"),
+        ("HEAD", "/todos/7/", "todos todos:read"),
+        ("POST", "/todos", "todos todos:write"),
+        ("DELETE", "/todos/7", "todos"),
+        ("GET", "/me", "todos:read"),
+        ("GET", "/unknown", "todos:read"),
+        ("GET", "/todos//7", "todos:read"),
+    ],
+)
+async def test_without_a_token_the_challenge_names_the_scopes_of_the_route_and_where_the_metadata_are(
+    method: str, path: str, scope: str
+) -> None:
+    # RFC 6750 section 3, RFC 9728 section 5.1; where no rule names a scope, those of the resource
+    api = Api()
+    answer = await http(routed(api), method=method, path=path)
+    assert answer.challenge == f'Bearer scope="{scope}", resource_metadata="{METADATA}"'
+    assert answer.status == 401
+    invalid = await http(routed(api), method=method, path=path, token=api.issuer.bad_token(Reason.TOKEN_EXPIRED))
+    assert invalid.challenge == f'{EXPIRED}, scope="{scope}", resource_metadata="{METADATA}"'
+
+
+async def test_one_refusal_names_what_all_rules_of_the_route_need() -> None:
+    # RFC 6750 section 3.1: "the scope necessary to access the protected resource"
+    api = Api()
+    answer = await http(routed(api), method="POST", path="/todos/7", token=api.issuer.token(scope="other"))
+    text = "The access token lacks a scope that this needs"
+    assert whole(answer) == refusal(
+        403,
+        f'Bearer error="insufficient_scope", error_description="{text}", scope="todos todos:write", '
+        f'resource_metadata="{METADATA}"',
+        "insufficient_scope",
+        text,
+    )
+    assert api.reason is Reason.SCOPE_MISSING
+
+
+@pytest.mark.parametrize(
+    ("scope", "method", "path", "status"),
+    [
+        ("todos todos:read", "GET", "/todos/7", 200),
+        ("todos todo:7:read", "GET", "/todos/7", 200),
+        ("todos todo:7:read", "GET", "/todos/8", 403),
+        ("todos", "DELETE", "/todos/7", 200),
+        ("todos:read", "GET", "/todos/7", 403),
+        ("", "GET", "/me", 200),
+        ("todos todos:read todos:write", "GET", "/other", 403),
+        ("todos todos:read todos:write", "GET", "/me/x", 403),
+        ("todos todos:read todos:write", "GET", "//todos/7", 403),
+        ("todos todos:read todos:write", "GET", "/todos/../me", 403),
+        ("live", "GET", "/live", 403),
+    ],
+)
+async def test_a_route_is_open_to_those_who_meet_its_rules_and_a_route_without_one_to_nobody(
+    scope: str, method: str, path: str, status: int
+) -> None:
+    api = Api()
+    answer = await http(routed(api), method=method, path=path, token=api.issuer.token(scope=scope))
+    assert answer.status == status
+    assert len(api.inner.scopes) == (status == 200)
+    assert len(api.decisions) == 1
+
+
+async def test_a_route_without_a_rule_is_403_without_a_challenge() -> None:
+    # Default deny; RFC 9110 section 15.5.4
+    api = Api()
+    answer = await http(routed(api), path="/other", token=api.issuer.token())
+    assert whole(answer) == refusal(403, None, "forbidden", "The access token does not allow this")
+    assert api.reason is Reason.ROUTE_NOT_COVERED
+    assert (await http(routed(api), path="/healthz")).status == 200
+
+
+@pytest.mark.parametrize(("scope", "reason"), [("live", None), ("todos", Reason.SCOPE_MISSING)])
+async def test_a_websocket_has_rules_too(scope: str, reason: Reason | None) -> None:
+    api = Api()
+    socket = await websocket(routed(api), path="/live", token=api.issuer.token(scope=scope))
+    assert socket.accepted is (reason is None)
+    assert api.reason is reason
+
+
+@pytest.mark.parametrize("root_path", ["", "/app"])
+async def test_anyone_may_read_the_metadata_though_no_rule_covers_them(root_path: str) -> None:
+    # RFC 9728 sections 3.1 and 3.2
+    api = Api()
+    path = f"{root_path}/.well-known/oauth-protected-resource/v1"
+    answer = await http(routed(api), path=path, root_path=root_path, headers=[(b"authorization", b"Bearer rubbish")])
+    status, headers, body = whole(answer)
+    assert (status, body) == (
+        200,
+        {
+            "resource": "https://api.test/v1",
+            "authorization_servers": ["https://issuer.test"],
+            "scopes_supported": ["todos:read", "live", "todos", "todos:write"],
+            "bearer_methods_supported": ["header"],
+            "resource_name": "Todos",
+        },
+    )
+    assert headers == {
+        b"content-type": b"application/json",
+        b"cache-control": b"max-age=300",
+        b"access-control-allow-origin": b"*",
+    }
+    head = await http(routed(api), method="HEAD", path=path, root_path=root_path)
+    assert (head.status, head.body, head.header("content-length")) == (200, b"", answer.header("content-length"))
+    assert (await http(routed(api), method="OPTIONS", path=path, root_path=root_path)).status == 204
+    assert (await http(routed(api), method="POST", path=path, root_path=root_path)).status == 405
+    assert (await http(routed(api), path=f"{path}/")).status == 401
+    assert api.inner.scopes == []
 
 
 # The issuer's keys

@@ -15,6 +15,7 @@ import pytest
 from jwt_asgi.cli.advice import ADVICE
 from jwt_asgi.errors import Reason
 from jwt_asgi.testing import TestIssuer
+from tests.faces import django_project
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -59,6 +60,7 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("jwks.json").write_text(json.dumps(TestIssuer().jwks()), encoding="utf-8")
+    assert django_project.settings.configured  # for the page on Django
     names: dict[str, object] = {"app": _nothing, "__name__": "a_page"}
     for block in python_blocks(page):
         exec(compile(block, name_of(page), "exec", dont_inherit=True), names)

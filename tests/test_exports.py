@@ -16,7 +16,21 @@ import jwt_asgi
 SUBMODULES = [
     module.name for module in pkgutil.walk_packages(jwt_asgi.__path__, "jwt_asgi.") if "__main__" not in module.name
 ]
-EXTRAS = ("uvicorn", "fastapi", "pydantic", "pytest", "hypothesis", "uvloop", "granian", "hypercorn")
+EXTRAS = (
+    "uvicorn",
+    "fastapi",
+    "litestar",
+    "quart",
+    "django",
+    "mcp",
+    "fastmcp",
+    "pydantic",
+    "pytest",
+    "hypothesis",
+    "uvloop",
+    "granian",
+    "hypercorn",
+)
 
 
 def test_the_root_exports_at_most_25_names_and_all_are_there() -> None:

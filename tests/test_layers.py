@@ -54,6 +54,12 @@ BOUNDARIES = {
     "starlette": {"identity.py", "starlette.py", "fastapi.py", "testing/sync_client.py"},
     "pytest": {"testing/plugin.py"},
     "uvicorn": {"cli/demo.py"},
+    "quart": {"quart.py"},
+    "django": {"django.py"},
+    "asgiref": {"django.py"},
+    "mcp": {"mcp.py"},
+    "fastmcp": {"mcp.py"},
+    "pydantic": {"mcp.py"},
 }
 IMPURE = {"asyncio", "time", "os", "socket", "logging", "threading", "random", "datetime", "secrets", "pathlib"}
 

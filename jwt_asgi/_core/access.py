@@ -220,7 +220,8 @@ class _Any(_Pair):
         # The nearest way in is the one to name; the first of two that are as near
         way = min(left, right, key=Judgment.hardness)
         truth = Truth.UNKNOWN if Truth.UNKNOWN in {left.truth, right.truth} else Truth.NO
-        return replace(way, truth=truth, missing=(str(self),), ask=right.ask if left.ask is None else left.ask)
+        missing = (str(self),) if way.reasons else ()
+        return replace(way, truth=truth, missing=missing, ask=right.ask if left.ask is None else left.ask)
 
     def __invert__(self) -> Requirement:
         return ~self.left & ~self.right

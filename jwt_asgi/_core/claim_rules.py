@@ -23,7 +23,8 @@ _LISTS = ("actions", "locations", "datatypes", "privileges")
 """RFC 9396 section 2.2."""
 
 Scalar = str | int | float | bool
-_Missing: Any = object()
+_Missing: Any = ...
+"""Not given. It stays itself when a rule is copied or pickled."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -138,7 +139,8 @@ class Acr(Requirement):
             raise ConfigurationError("Acr", f"expected classes without spaces and quotes; got {self.values!r}")
         if self.max_age is None and not values:
             raise ConfigurationError("Acr", "expected authentication context classes, max_age= or both")
-        if self.max_age is not None and (not isinstance(self.max_age, int) or seconds("Acr max_age", self.max_age) < 0):
+        age = self.max_age
+        if age is not None and not (isinstance(age, int) and seconds("Acr max_age", age) == age):
             raise ConfigurationError("Acr max_age", f"expected whole seconds; got {self.max_age!r}")
         object.__setattr__(self, "values", values)
 

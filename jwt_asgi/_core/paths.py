@@ -73,7 +73,7 @@ class Exemption:
         path = route_path(scope)
         if not self.below:
             return path == self.path
-        return path.startswith(self.path) and _is_plain(path[len(self.path) :], scope.get("raw_path"))
+        return path.startswith(self.path) and _is_plain(path[len(self.path) :]) and _is_plainly_encoded(scope)
 
 
 class RouteRule(NamedTuple):
@@ -115,7 +115,11 @@ class RouteRules:
         path, method = route_path(scope), method_of(scope)
         # Routers differ on a slash at the end: the rule holds with and without it
         segments = path.removesuffix("/").split("/")[1:]
-        if not path.startswith("/") or (segments and not _is_plain("/".join(segments), scope.get("raw_path"))):
+        if (
+            not path.startswith("/")
+            or (segments and not _is_plain("/".join(segments)))
+            or not _is_plainly_encoded(scope)
+        ):
             return []
         found = []
         for pattern, requirement in self._rules:
@@ -152,7 +156,7 @@ class _Pattern:
         texts = [segment for segment, parameter in zip(segments, found, strict=True) if parameter is None]
         unfit = any("{" in segment or "}" in segment for segment in texts) or len(set(names)) < len(names)
         # No request could match such a pattern, and its rule would be dead
-        if unfit or (segments and not _is_plain("/".join(segments), None)):
+        if unfit or (segments and not _is_plain("/".join(segments))):
             detail = "with each parameter once, and segments as they are when decoded"
             raise ConfigurationError("rules", f"expected {expected}, {detail}; got {text!r}")
         kept = tuple(None if parameter else segment for segment, parameter in zip(segments, found, strict=True))
@@ -185,10 +189,14 @@ def _method_and_path(option: str, pattern: object, expected: str) -> tuple[str |
     raise ConfigurationError(option, f"expected {expected}; got {pattern!r}")
 
 
-def _is_plain(rest: str, raw_path: bytes | None) -> bool:
+def _is_plainly_encoded(scope: Mapping[str, Any]) -> bool:
+    """Whether nothing was encoded that another router or file system may decode, or not, before it looks at it."""
+    raw_path: bytes = (scope.get("raw_path") or b"").lower()
+    return not any(code in raw_path for code in (b"%2f", b"%5c", b"%2e", b"%25"))
+
+
+def _is_plain(rest: str) -> bool:
     """Whether what lies below a prefix cannot lead out of it in the eyes of another router or file system."""
-    if raw_path is not None and any(code in raw_path.lower() for code in (b"%2f", b"%5c", b"%2e", b"%25")):
-        return False
     if not rest.isprintable() or any(character in rest for character in "\\;%"):
         return False
     return not any(segment in {"", ".", ".."} for segment in rest.split("/"))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from jwt_asgi._core.challenge import Answer, is_quotable
-from jwt_asgi._core.rules import Scope
+from jwt_asgi._core.challenge import Answer
+from jwt_asgi._core.rules import is_text, is_token, listed
 from jwt_asgi.errors import ConfigurationError
 
 __all__ = ["ProtectedResource", "resource_answer"]
@@ -23,8 +23,8 @@ class ProtectedResource:
     Its metadata are served at `metadata_path`, and challenges name them (`resource_metadata`).
 
     Args:
-        resource: The API's URL, as clients know it: with https, without query and fragment. In most deployments it is
-            the audience, too.
+        resource: The API's URL, as clients know it: with https (or http, while it is developed), without query and
+            fragment. In most deployments it is the audience, too.
         scopes: What a client should ask for: it is in the metadata, and in challenges where no rule says more.
         authorization_servers: The issuers to get tokens from; by default all trusted ones.
         name: For people.
@@ -47,41 +47,28 @@ class ProtectedResource:
 
     def __post_init__(self) -> None:
         """Check each member."""
-        parts = urlsplit(self.resource) if isinstance(self.resource, str) else None
-        if (
-            parts is None
-            or parts.scheme not in {"https", "http"}
-            or not parts.netloc
-            or "?" in self.resource
-            or "#" in self.resource
-            or "@" in parts.netloc
-            or not is_quotable(self.resource)
-        ):
-            detail = (
-                f'expected an URL without query and fragment, as "https://api.example.com/v1"; got {self.resource!r}'
-            )
-            raise ConfigurationError("resource", detail)
-        for name in ("scopes", "authorization_servers"):
-            values = getattr(self, name)
-            if values is None:
-                continue
-            if isinstance(values, str) or not all(isinstance(value, str) and value for value in values):
-                raise ConfigurationError(f"resource {name}", f"expected a list of texts; got {values!r}")
-            object.__setattr__(self, name, tuple(values))
-        for scope in self.scopes:
-            Scope(scope)
+        if not _is_resource(self.resource):
+            expected = 'an URL without query and fragment, as "https://api.example.com/v1"'
+            raise ConfigurationError("resource", f"expected {expected}; got {self.resource!r}")
+        for name in ("scopes",) if self.authorization_servers is None else ("scopes", "authorization_servers"):
+            values = listed(given := getattr(self, name))
+            if values is None or not all(map(is_token, values)):
+                raise ConfigurationError(f"resource {name}", f"expected a list of texts without spaces; got {given!r}")
+            object.__setattr__(self, name, values)
+        for name in ("name", "documentation", "policy", "terms"):
+            if (given := getattr(self, name)) is not None and not is_text(given):
+                raise ConfigurationError(f"resource {name}", f"expected a text; got {given!r}")
 
     @property
     def metadata_path(self) -> str:
-        """The path that the metadata are served at, from the root of the host (RFC 9728 section 3.1)."""
-        path = urlsplit(self.resource).path
-        return _WELL_KNOWN + ("" if path == "/" else path)
+        """The path that the metadata are served at, decoded, from the root of the host (RFC 9728 section 3.1)."""
+        return unquote(urlsplit(self.metadata_url).path)
 
     @property
     def metadata_url(self) -> str:
         """The URL of the metadata."""
         parts = urlsplit(self.resource)
-        return f"{parts.scheme}://{parts.netloc}{self.metadata_path}"
+        return f"{parts.scheme}://{parts.netloc}{_WELL_KNOWN}{'' if parts.path == '/' else parts.path}"
 
     def document(self, issuers: Iterable[str], scopes: Iterable[str] = ()) -> bytes:
         """Return the metadata as JSON (RFC 9728 section 2).
@@ -101,6 +88,17 @@ class ProtectedResource:
             "resource_tos_uri": self.terms,
         }
         return json.dumps({name: value for name, value in members.items() if value is not None}).encode("ascii")
+
+
+def _is_resource(value: object) -> bool:
+    # It goes into challenges
+    if not is_token(value) or "?" in value or "#" in value:
+        return False
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    return parts.scheme in {"https", "http"} and bool(parts.hostname) and "@" not in parts.netloc
 
 
 def resource_answer(document: bytes, method: str) -> Answer:

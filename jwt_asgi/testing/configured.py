@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from joserfc.jwk import OctKey
@@ -21,12 +21,12 @@ __all__ = ["Configured", "configured"]
 class Configured(NamedTuple):
     """What an application says of one issuer.
 
-    `audience` is one that each door of the application takes; `sources` are the names by which the key sources of this
-    issuer go, which are the issuer's own or, of tenants that share their keys, the template's.
+    `audiences` has one for each door of the application, and nothing where none is asked for. `sources` are the names
+    by which the key sources of this issuer go: its own or, of tenants that share their keys, the template.
     """
 
     policy: Policy
-    audience: str | Sequence[str] | None
+    audiences: tuple[str, ...]
     algorithms: tuple[str, ...]
     sources: frozenset[str]
     secret: OctKey | None
@@ -54,10 +54,10 @@ def configured(app: object, issuer: str | None) -> Configured:
         raise ConfigurationError("issuer", f"the application trusts {known}: expected {given}, as issuer=...")
     policy = trusts[0].policy
     pinned = frozenset[str].intersection(*(trust.policy.algorithms for trust in trusts)) or policy.algorithms
-    wanted = list(dict.fromkeys(min(trust.policy.audience) for trust in trusts if trust.policy.audience))
+    wanted = dict.fromkeys(min(trust.policy.audience) for trust in trusts if trust.policy.audience)
     return Configured(
         policy=policy,
-        audience=None if not wanted else wanted[0] if len(wanted) == 1 else tuple(wanted),
+        audiences=tuple(wanted),
         algorithms=tuple(name for name in (*ASYMMETRIC_ALGORITHMS, *SYMMETRIC_ALGORITHMS) if name in pinned),
         sources=frozenset({policy.issuer, *(_name_of(trust) for trust in trusts)}),
         secret=_secret_of(trusts[0]),

@@ -31,7 +31,7 @@ class TrustingOptions(TypedDict):
     """The options of `JWTMiddleware` and `TrustedIssuer` that make them trust a `TestIssuer`."""
 
     issuer: str
-    audience: str | Sequence[str]
+    audience: str
     algorithms: Sequence[str]
     fetch: Fetch
 
@@ -61,7 +61,7 @@ class TestIssuer(Publisher):
         self,
         issuer: str = "https://issuer.test",
         *,
-        audience: str | Sequence[str] = "https://api.test",
+        audience: str = "https://api.test",
         algorithms: Sequence[str] = ("RS256",),
         profile: Profile = Profile.GENERIC,
         clock: Clock = time.time,
@@ -74,14 +74,14 @@ class TestIssuer(Publisher):
             raise ConfigurationError("algorithms", detail)
         policy = Policy(
             issuer=issuer,
-            audience=frozenset([audience] if isinstance(audience, str) else audience),
+            audience=frozenset({audience}),
             algorithms=frozenset(algorithms),
             profile=profile,
             leeway=0.0,
             max_age=None,
             max_lifetime=None,
         )
-        self._begin(Configured(policy, audience, tuple(algorithms), frozenset({issuer}), None), clock, keys)
+        self._begin(Configured(policy, (audience,), tuple(algorithms), frozenset({issuer}), None), clock, keys)
 
     @classmethod
     def of(
@@ -103,7 +103,8 @@ class TestIssuer(Publisher):
     def _begin(self, found: Configured, clock: Clock, keys: SigningKeys | None) -> None:
         self._configured, self._policy = found, found.policy
         super().__init__(found.policy.issuer)
-        self.audience = "https://api.test" if found.audience is None else found.audience
+        self.audience, *others = found.audiences or ("https://api.test",)
+        self._audience = [self.audience, *others] if others else self.audience
         self.algorithms = found.algorithms
         self.profile = found.policy.profile
         self._clock = clock
@@ -166,7 +167,7 @@ class TestIssuer(Publisher):
             self._policy,
             subject=subject,
             client_id=client_id,
-            audience=self.audience if audience is None else audience,
+            audience=self._audience if audience is None else audience,
             scope=scope,
             roles=roles,
             permissions=permissions,

@@ -60,9 +60,16 @@ class _Shadow(RemoteKeys):
 
     def grow_old(self, *, stale: bool) -> None:
         """Have so much time pass that the set is due for a refresh, or stale."""
-        if self._snapshot is not None:
-            times = self._snapshot.times
-            self.ahead += max((times.fresh_until if stale else times.soft_at) - self._clock(), 0.0)
+        with self._lock:
+            if self._snapshot is not None:
+                times = self._snapshot.times
+                self.ahead += max((times.fresh_until if stale else times.soft_at) - self._clock(), 0.0)
+
+    def move_on(self) -> None:
+        """Have so much time pass that no limit is left; what a flight from before brings late is dropped."""
+        with self._lock:
+            self._flight = None
+            self.ahead += LIMITS_SECONDS
 
 
 class _FixedShadow(FixedKeys):
@@ -113,7 +120,7 @@ class StandIn:
         """See to it that the application finds out, as it would in time: no limit is left of what was before."""
         with _lock:
             for shadow in self._shadows.values():
-                shadow.ahead += LIMITS_SECONDS
+                shadow.move_on()
                 if withdrawn:
                     shadow.grow_old(stale=True)
 
@@ -133,7 +140,7 @@ class StandIn:
             with _lock:
                 self._outage, self._before = outer, before
                 for shadow in self._shadows.values():
-                    shadow.ahead += LIMITS_SECONDS
+                    shadow.move_on()
 
     @contextmanager
     def standing(self) -> Iterator[None]:

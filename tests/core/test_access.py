@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from jwt_asgi import AccessError, AccessToken, ConfigurationError, Reason, Requirement, Role, Scope, check_access
-from jwt_asgi._core.access import Context
-from tests.core.builders import access_token
+from jwt_asgi import (
+    AccessError,
+    AccessToken,
+    ConfigurationError,
+    Profile,
+    Reason,
+    Requirement,
+    Role,
+    Scope,
+    check_access,
+)
+from jwt_asgi._core.access import Context, Truth, judge_all, refusal
+from jwt_asgi._core.claim_rules import Acr, ExternalPolicy
+from jwt_asgi._core.rules import Permission
+from jwt_asgi._core.signature import Verified
+from tests.core.builders import KEY, access_token, good_claims
 
 A, B, C = Scope("a"), Scope("b"), Scope("c")
 X, Y = Role("x"), Role("y")
@@ -257,3 +271,186 @@ def test_a_rule_of_one_s_own_combines_with_the_others() -> None:
 def test_requirement_itself_cannot_be_made() -> None:
     with pytest.raises(TypeError):
         Requirement()  # type: ignore[abstract]
+
+
+# --- three values ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Says(Requirement):
+    """What it is told to say; like a path parameter that is not there, where that is None."""
+
+    answer: Any
+
+    def met_by(self, token: AccessToken, context: Context) -> bool | None:
+        answer: bool | None = self.answer
+        return answer
+
+    def __str__(self) -> str:
+        return f"says {self.answer}"
+
+
+YES, NO, UNKNOWN = Says(True), Says(False), Says(None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "truth"),
+    [
+        (YES & YES, True),
+        (YES & UNKNOWN, None),
+        (UNKNOWN & YES, None),
+        (NO & UNKNOWN, False),
+        (UNKNOWN & NO, False),
+        (UNKNOWN & UNKNOWN, None),
+        (YES | UNKNOWN, True),
+        (UNKNOWN | YES, True),
+        (NO | UNKNOWN, None),
+        (UNKNOWN | NO, None),
+        (NO | NO, False),
+        (~YES, False),
+        (~NO, True),
+        (~UNKNOWN, None),
+        (~(YES & UNKNOWN), None),
+        (~(NO & UNKNOWN), True),
+        (~(NO | NO), True),
+        (~~UNKNOWN, None),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_told_lets_nobody_in_and_neither_does_its_contrary(
+    rule: Requirement, truth: bool | None
+) -> None:
+    assert rule.met_by(access_token(), Context()) is truth
+    if truth is True:
+        assert check_access(access_token(), rule)
+    else:
+        error = refused(access_token(), rule)
+        assert error.reason is Reason.ACCESS_DENIED
+        assert error.missing
+    assert refused(None, rule).reason is Reason.CREDENTIALS_MISSING
+
+
+@pytest.mark.parametrize("answer", [1, "yes", [True], object(), Truth.YES])
+def test_only_true_itself_is_a_yes_and_only_false_a_no(answer: Any) -> None:
+    for rule in (Says(answer), ~Says(answer)):
+        assert refused(access_token(), rule).reason is Reason.ACCESS_DENIED
+
+
+def test_a_negation_is_at_the_leaves_and_a_double_one_is_none() -> None:
+    assert ~(A & B) == ~A | ~B
+    assert ~(A | B) == ~A & ~B
+    assert ~~A == A
+    assert ~~(A & ~(B | X)) == A & ~(B | X)
+    assert list((~(A & (B | ~X))).leaves()) == [A, B, X]
+    assert str(~(A & B)) == "(not scope a or not scope b)"
+
+
+def test_the_contrary_names_no_scope_to_ask_for() -> None:
+    error = refused(access_token(scopes=("a",)), ~A & B)
+    assert (error.reason, error.missing) == (Reason.SCOPE_MISSING, ("not scope a", "scope b"))
+    error = refused(access_token(scopes=("a",)), ~A)
+    assert (error.reason, error.scopes, error.detail) == (Reason.ACCESS_DENIED, (), "needs not scope a")
+    assert (~A).scopes() == frozenset()
+
+
+# --- the nearest way in ---------------------------------------------------------------------------------------------
+
+GOLD, LATELY, DENIED = Acr("gold"), Acr(max_age=60), Says(False)
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason", "scopes"),
+    [
+        (A | B, Reason.SCOPE_MISSING, ("a",)),
+        (X | B, Reason.SCOPE_MISSING, ("b",)),
+        (GOLD | B, Reason.SCOPE_MISSING, ("b",)),
+        (DENIED | GOLD, Reason.AUTHENTICATION_INSUFFICIENT, ()),
+        (DENIED | X, Reason.ACCESS_DENIED, ()),
+        ((A & X) | (B & GOLD), Reason.AUTHENTICATION_INSUFFICIENT, ("b",)),
+        ((A & X) | (B & DENIED), Reason.SCOPE_MISSING, ("a",)),
+        (X & GOLD, Reason.ROLE_MISSING, ()),
+        (DENIED & GOLD, Reason.ACCESS_DENIED, ()),
+        (UNKNOWN & GOLD, Reason.ACCESS_DENIED, ()),
+        (Permission("p") & GOLD, Reason.PERMISSION_MISSING, ()),
+        ((A | DENIED) & (X | B) & Scope("held"), Reason.SCOPE_MISSING, ("a", "b", "held")),
+        # Each would do by itself, and no token can have both
+        (A & ~A, Reason.ACCESS_DENIED, ("a",)),
+        ((A & ~A) | (B & C), Reason.SCOPE_MISSING, ("b", "c")),
+        (GOLD & Acr("silver"), Reason.ACCESS_DENIED, ()),
+        ((GOLD & Acr("silver")) | B, Reason.SCOPE_MISSING, ("b",)),
+    ],
+    ids=str,
+)
+def test_a_refusal_is_about_the_nearest_way_in(rule: Requirement, reason: Reason, scopes: tuple[str, ...]) -> None:
+    error = refused(access_token(scopes=("held",)), rule)
+    assert (error.reason, error.scopes) == (reason, scopes)
+    if reason is not Reason.AUTHENTICATION_INSUFFICIENT:
+        assert (error.acr_values, error.max_age) == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "acr_values", "max_age"),
+    [
+        (GOLD, ("gold",), None),
+        (LATELY, (), 60),
+        (GOLD & LATELY & A, ("gold",), 60),
+        (Acr(["silver", "gold", "bronze"]) & Acr(["bronze", "silver"]), ("silver", "bronze"), None),
+        (Acr(["gold", "silver"], max_age=300) & LATELY, ("gold", "silver"), 60),
+        (LATELY & Acr(max_age=0), (), 0),
+        (GOLD | LATELY, ("gold",), None),
+    ],
+    ids=str,
+)
+def test_a_step_up_asks_for_what_suffices_for_all(
+    rule: Requirement, acr_values: tuple[str, ...], max_age: int | None
+) -> None:
+    error = refused(access_token(), rule)
+    assert error.reason is Reason.AUTHENTICATION_INSUFFICIENT
+    assert (error.acr_values, error.max_age) == (acr_values, max_age)
+
+
+def test_a_step_up_asks_for_no_less_than_what_is_met_already() -> None:
+    # else the next token would be refused for what this one had
+    silver = AccessToken(Verified({}, good_claims(acr="silver"), KEY), Profile.GENERIC)
+    assert refused(silver, Acr(["silver", "gold"]) & GOLD).acr_values == ("gold",)
+    assert refused(silver, Acr(["silver", "gold"]) & LATELY).acr_values == ("silver", "gold")
+    assert refused(silver, Acr("silver") & GOLD).reason is Reason.ACCESS_DENIED
+
+
+async def any_answer(token: AccessToken, context: Context) -> bool:
+    raise AssertionError("asked")
+
+
+def test_what_nobody_was_asked_yet_is_no_reason() -> None:
+    policy = ExternalPolicy("opa", any_answer)
+    token = access_token()
+    assert (policy & NO).judge(token, Context()).truth is Truth.NO
+    assert refusal((policy & GOLD).judge(token, Context()), token).reason is Reason.AUTHENTICATION_INSUFFICIENT
+    assert refusal((policy & A).judge(token, Context()), token).reason is Reason.SCOPE_MISSING
+    waits = (A | policy).judge(token, Context())
+    assert (waits.truth, waits.ask, waits.scopes) == (Truth.UNKNOWN, policy, frozenset())
+    other = ExternalPolicy("other", any_answer)
+    assert (policy & other).judge(token, Context()).ask is policy
+    assert (other | policy).judge(token, Context()).ask is other
+    assert (YES | policy).judge(token, Context()).truth is Truth.YES
+
+
+def test_several_rules_are_judged_in_contexts_of_their_own_and_refused_as_one() -> None:
+    rule = Scope("doc:{id}:read")
+    parts = [(rule, Context(path_params={"id": name})) for name in "xy"]
+    assert judge_all(parts, access_token(scopes=("doc:x:read", "doc:y:read"))).truth is Truth.YES
+    half = judge_all(parts, access_token(scopes=("doc:x:read",)))
+    assert (half.truth, half.scopes) == (Truth.NO, {"doc:x:read", "doc:y:read"})
+    assert half.missing == ("scope doc:{id}:read",)
+    assert judge_all([], None).truth is Truth.YES
+
+
+def test_a_context_is_a_copy_that_nobody_can_change() -> None:
+    given = {"id": "1"}
+    context = Context(path_params=given)
+    given["id"] = "2"
+    assert context.path_params == {"id": "1"}
+    changing: Any = context.path_params
+    with pytest.raises(TypeError, match="read-only"):
+        changing["id"] = "3"
+    assert copy.deepcopy(context) == context

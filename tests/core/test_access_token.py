@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from jwt_asgi import Profile
-from jwt_asgi._core.access_token import AccessToken
+from jwt_asgi._core.access_token import AccessToken, Grants
 from jwt_asgi._core.signature import Verified
 from tests.core.builders import AUDIENCE, ISSUER, KEY, NOW, good_claims
 
@@ -328,3 +328,51 @@ def test_claims_cannot_be_filled_a_second_time() -> None:
     with pytest.raises(TypeError, match="read-only"):
         claims.__init__({"sub": "root"})
     assert claims["sub"] == "user-1"
+
+
+# --- permissions, and what the application grants -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("claims", "permissions"),
+    [
+        ({"permissions": ["a", "b c", 7, "", None]}, {"a", "b c"}),
+        ({"permissions": "a"}, set()),
+        ({"permissions": {"a": True}}, set()),
+        ({"more": {"list": ["m"]}, "permissions": ["a"]}, {"a", "m"}),
+        ({}, set()),
+    ],
+)
+def test_permissions_are_the_strings_in_the_arrays_at_all_paths(claims: dict[str, Any], permissions: set[str]) -> None:
+    profile = Profile.GENERIC.replace(permissions=[["permissions"], ["more", "list"]])
+    assert read(profile, **claims).permissions == permissions
+
+
+def test_a_grant_takes_the_place_of_what_the_token_says_and_leaves_the_claims() -> None:
+    token = read(scope="a b", roles=["x"], permissions=["p"])
+    assert (token.scopes, token.roles) == ({"a", "b"}, {"x"})
+    granted = token.granted(Grants(scopes=["c"], roles=()))
+    assert (granted.scopes, granted.roles, granted.permissions) == ({"c"}, frozenset(), {"p"})
+    assert granted.claims == token.claims
+    assert (granted.subject, granted.client_id, granted.header) == (token.subject, token.client_id, token.header)
+    assert (token.scopes, token.roles) == ({"a", "b"}, {"x"})
+    assert pickle.loads(pickle.dumps(granted)).scopes == {"c"}
+    assert copy.deepcopy(granted).roles == frozenset()
+    with pytest.raises(AttributeError):
+        granted.scopes = frozenset({"z"})  # type: ignore[misc]
+    assert token.granted(Grants()).scopes == {"a", "b"}
+
+
+@pytest.mark.parametrize("member", ["scopes", "roles", "permissions"])
+@pytest.mark.parametrize(
+    "values", ["admin", b"admin", {"admin": False}, 7, [7], [None], [["a"]], ["a", b"b"], iter(["a"]), True]
+)
+def test_a_grant_is_a_collection_of_texts(member: str, values: Any) -> None:
+    with pytest.raises(TypeError, match=f"expected a collection of texts as {member}"):
+        Grants(**{member: values})
+
+
+def test_grants_are_values() -> None:
+    assert Grants(scopes=["a", "a"]) == Grants(scopes={"a"})
+    assert Grants(scopes=[]).given() == {"scopes": frozenset()}
+    assert Grants().given() == {}

@@ -15,10 +15,12 @@ from jwt_asgi import Decision
 from jwt_asgi.instrumentation import Outcome
 from jwt_asgi.types import ASGIApp
 from tests.asgi import Answer, http, websocket
+from tests.faces.api_django import DJANGO_ASYNC, DJANGO_SYNC
 from tests.faces.api_plain import PLAIN
+from tests.faces.api_quart import QUART
 from tests.faces.conformance import CASES, CONFIGURATIONS, ISSUER, ROUTES, Case, Face, seen
 
-FACES: tuple[Face, ...] = (PLAIN,)
+FACES: tuple[Face, ...] = (PLAIN, QUART, DJANGO_ASYNC, DJANGO_SYNC)
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "conformance.md"
 REFUSALS = {400, 401, 403, 503}
 

@@ -226,6 +226,20 @@ async def test_a_withdrawn_key_is_refused_at_the_next_request(caching: KeyCachin
         assert await status(app, issuer.token()) == 200
 
 
+async def test_a_set_that_is_on_its_way_when_a_key_is_withdrawn_comes_too_late(issuer: TestIssuer) -> None:
+    old = issuer.token()
+    await status(GLOBAL_APP, old)
+    issuer.rotate()
+    issuer.travel(seconds=200)
+    assert await status(GLOBAL_APP, old) == 200  # and asks for the set beside it
+    while issuer.fetched.count(issuer.jwks_uri) < 2:
+        await asyncio.sleep(0)
+    issuer.rotate(keep_old=False)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert await status(GLOBAL_APP, old) == 401
+
+
 @pytest.mark.parametrize("keep_old", [True, False])
 async def test_a_rotation_for_a_block_is_taken_back(issuer: TestIssuer, *, keep_old: bool) -> None:
     old = issuer.token()

@@ -39,7 +39,7 @@ from jwt_asgi import (
     Verifier,
     check_access,
 )
-from jwt_asgi.testing import TestIssuer
+from jwt_asgi.testing import BAD_TOKENS, TestIssuer
 from jwt_asgi.types import Fetch, FetchResponse
 
 # An application of one's own needs no type of this package.
@@ -255,3 +255,21 @@ def erring(error: JWTASGIError) -> None:
         case _:
             pass
     TokenError("token_expired")  # type: ignore[arg-type]
+
+
+def the_test_kit(app: FastAPI) -> None:
+    """An issuer in place of the application's, and its clients."""
+    with TestIssuer.of(app).standing_in() as issuer:
+        client = issuer.client(app)
+        assert_type(client.as_user("ada", scope=["todos:read"], roles=("admin",)).get("/").status_code, int)
+        client.as_user("ada", role="admin")  # type: ignore[call-arg]
+        assert_type(issuer.bad_token("token_expired"), str)
+        assert_type(BAD_TOKENS, tuple[Reason, ...])
+        with issuer.rotated(keep_old=False), issuer.outage(cold=True), issuer.travelling(hours=1):
+            issuer.travel(days=1)
+
+
+async def the_asynchronous_client(app: FastAPI, issuer: TestIssuer) -> None:
+    """As httpx's own."""
+    async with issuer.async_client(app) as client:
+        assert_type((await client.as_user("ada").get("/")).status_code, int)

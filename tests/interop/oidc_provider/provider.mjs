@@ -3,6 +3,8 @@
 // Prints one line when it listens, {"issuer": "http://127.0.0.1:PORT"}, and exits when stdin closes. Next to the
 // provider's own endpoints it answers POST /control/rotate?keep=0|1 and GET /control/counts.
 //
+// A browser that comes to its authorization endpoint is logged in as ada at once, and ada consents to everything.
+//
 // The port and the keys are kept in the file named second, if one is: started again with it, it is the same provider.
 
 import { generateKeyPairSync } from 'node:crypto';
@@ -18,6 +20,8 @@ const KEY_PAIRS = {
   EdDSA: () => generateKeyPairSync('ed25519'),
 };
 const AUDIENCES = ['https://api.example.com', 'https://other.example.com'];
+// APIs of the tests that listen on a port that nobody knows before
+const LOOPBACK = /^http:\/\/127\.0\.0\.1:\d+\//;
 const SCOPE = 'todos:read todos:write';
 
 const [algorithm, stateFile] = process.argv.slice(2);
@@ -63,24 +67,42 @@ function configuration() {
       grant_types: ['client_credentials'],
       response_types: [],
       redirect_uris: [],
+    }, {
+      client_id: 'mcp-client',
+      application_type: 'native',
+      token_endpoint_auth_method: 'none',
+      grant_types: ['authorization_code', 'refresh_token'],
+      redirect_uris: ['http://127.0.0.1/callback'],
     }],
     clientDefaults: { id_token_signed_response_alg: algorithm },
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
+      registration: { enabled: true },
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo(_, audience) {
-          if (!AUDIENCES.includes(audience)) {
+          if (!AUDIENCES.includes(audience) && !LOOPBACK.test(audience)) {
             throw new errors.InvalidTarget();
           }
           return { audience, scope: SCOPE, accessTokenFormat: 'jwt', jwt: { sign: { alg: algorithm } } };
         },
       },
     },
+    findAccount: (_, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
+    interactions: { url: (_, interaction) => `/control/login/${interaction.uid}` },
     jwks: { keys: signingKeys },
-    scopes: SCOPE.split(' '),
-    ttl: { ClientCredentials: 600 },
+    async loadExistingGrant({ oidc }) {
+      const grant = new provider.Grant({ clientId: oidc.client.clientId, accountId: oidc.session.accountId });
+      grant.addOIDCScope([...oidc.requestParamScopes].join(' '));
+      for (const resource of Object.keys(oidc.resourceServers)) {
+        grant.addResourceScope(resource, SCOPE);
+      }
+      await grant.save();
+      return grant;
+    },
+    scopes: ['openid', 'offline_access', ...SCOPE.split(' ')],
+    ttl: { AccessToken: 600, ClientCredentials: 600, Grant: 600, Interaction: 600, Session: 600 },
   };
 }
 
@@ -90,6 +112,11 @@ function control(request, response, url) {
     response.writeHead(204).end();
   } else if (request.method === 'GET' && url.pathname === '/control/counts') {
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ jwks: jwksGets }));
+  } else if (request.method === 'GET' && url.pathname.startsWith('/control/login/')) {
+    provider.interactionFinished(request, response, { login: { accountId: 'ada' }, consent: {} }).catch((error) => {
+      console.error(error);
+      response.writeHead(500).end();
+    });
   } else {
     response.writeHead(404).end();
   }
