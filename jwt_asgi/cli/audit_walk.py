@@ -118,11 +118,30 @@ def _inside(thing: object, place: Place, seen: tuple[object, ...]) -> Iterator[E
     for name in _INWARD:
         inner = attribute(thing, name)
         if callable(inner) and not isinstance(inner, type) and inner is not thing:
-            return walk(inner, beyond, seen)
+            others = [] if known else _others(thing, inner, (*seen, place.app))
+            return _chain([row for other in others for row in _opaque(other, place)], walk(inner, beyond, seen))
     found = list(_known(thing, {}))
     if len(found) == 1:
         return walk(found[0], beyond, seen)
     return iter(_opaque(thing, place))
+
+
+def _others(thing: object, inner: object, outside: tuple[object, ...]) -> Iterator[object]:
+    """Return the applications that a wrapper holds beside the one that it is around: it may hand requests to them."""
+    within = list(outside)
+    while inner is not None and not is_mock(inner) and not any(one is inner for one in within):
+        within.append(inner)
+        inner = next((one for name in _INWARD if (one := attribute(inner, name)) is not None), None)
+    for value in (attribute(thing, "__dict__") or {}).values():
+        for one in (
+            value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else [value]
+        ):
+            if _is_known(one) and not any(one is other for other in within):
+                yield one
+
+
+def _is_known(thing: object) -> bool:
+    return isinstance(thing, JWTMiddleware) or any(is_a(thing, module, kind) for module, kind, _ in _READERS)
 
 
 def _known(thing: object, seen: dict[int, object]) -> Iterator[object]:
@@ -131,7 +150,7 @@ def _known(thing: object, seen: dict[int, object]) -> Iterator[object]:
         if part is None or isinstance(part, (str, bytes, int, type)) or id(part) in seen:
             continue
         seen[id(part)] = part
-        if isinstance(part, JWTMiddleware) or any(is_a(part, module, kind) for module, kind, _ in _READERS):
+        if _is_known(part):
             yield part
         else:
             yield from _known(part, seen)

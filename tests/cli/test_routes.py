@@ -912,6 +912,22 @@ def test_routes_that_are_added_at_the_start_are_listed_after_it(
     assert "the application did not start: OSError: no database" in capsys.readouterr().err
 
 
+async def test_what_a_wrapper_holds_beside_its_application_is_not_taken_for_protected() -> None:
+    class Dispatcher(Wrapper):
+        def __init__(self, app: ASGIApp, *others: Any) -> None:
+            super().__init__(app)
+            self.first, self.others = others[0], others[1:]
+
+        async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+            inner = self.first if scope["path"].startswith("/x-") else self._app
+            await inner(scope, receive, send)
+
+    door, open_one = behind(starlette(Route("/todos", ok))), starlette(Route("/{name}", ok))
+    assert lines(await audited(Dispatcher(door, open_one, {"a": open_one})))[0] == "* /* | unprotected | nothing"
+    assert not audit(Dispatcher(door, door, open_one)).good
+    assert lines(audit(Dispatcher(door, door))) == ["GET /todos | protected | any token"]
+
+
 async def test_a_mock_is_opaque() -> None:
     assert lines(audit(MagicMock())) == ["* /* | unprotected | nothing"]
     assert lines(audit(Wrapper(MagicMock()))) == ["* /* | unprotected | nothing"]
