@@ -74,3 +74,30 @@ async def test_the_routes_of_an_mcp_server_are_protected_by_the_door() -> None:
     assert table(found) == ["GET /.well-known/oauth-protected-resource/mcp public", "* /mcp protected"]
     assert await probe(app, found) == found
     assert found.good
+
+
+async def test_the_authentication_of_the_sdk_counts_where_our_verifier_is_in_it_and_is_not_judged_elsewhere() -> None:
+    settings = installed("mcp.server.auth.settings", "mcp").AuthSettings(
+        issuer_url="https://issuer.example",
+        resource_server_url="https://api.example.com/mcp",
+        required_scopes=["notes"],
+        validate_token_resource=False,
+    )
+    server = installed("mcp.server.mcpserver", "mcp").MCPServer
+
+    class Theirs:
+        async def verify_token(self, token: str) -> None:
+            return None
+
+    class Ours(Theirs):
+        verifier = JWTMiddleware(print, **OPTIONS).verifier  # type: ignore[arg-type]
+
+    def app(verifier: Theirs) -> Any:
+        return server("notes", token_verifier=verifier, auth=settings).streamable_http_app()
+
+    found = audit(app(Ours()))
+    (row,) = [row for row in found.rows if row.path == "/mcp"]
+    assert (row.state, row.verdict.requirement) == ("protected", "scope notes")
+    assert await answer_of(app(Ours()), row, "/mcp") == 401
+    (row,) = [row for row in audit(app(Theirs())).rows if row.path == "/mcp"]
+    assert (row.state, row.verdict.by) == ("unprotected", ("RequireAuthMiddleware, which is not judged",))
