@@ -68,7 +68,7 @@ Beside the way:
         sync_client.py        Starlette's TestClient, with a token
         async_client.py       httpx's AsyncClient, likewise
         plugin.py             fixtures for pytest
-    cli/ __main__.py       the command line: demo, explain, doctor; nothing imports it
+    cli/ __main__.py       the command line: demo, explain, doctor, routes; nothing imports it
 """
 
 from jwt_asgi._core.access_token import AccessToken

@@ -16,7 +16,7 @@ from jwt_asgi.middleware import JWTMiddleware
 from jwt_asgi.types import ASGIScope, Receive, Send
 from jwt_asgi.verifier import Verifier
 
-__all__ = ["Door", "doors"]
+__all__ = ["Door", "attribute", "doors", "is_mock", "parts"]
 
 _INWARD: Final = (
     # What wraps an application, by the names that frameworks and their users give it
@@ -63,44 +63,52 @@ def doors(app: object) -> tuple[Door, ...]:
     ahead: list[tuple[object, str]] = [(app, "")]
     while ahead:
         thing, path = ahead.pop()
-        if isinstance(thing, _LEAVES) or id(thing) in seen or _attribute(thing, _OF_NOBODY) is not None:
+        if isinstance(thing, _LEAVES) or id(thing) in seen or is_mock(thing):
             continue
         seen[id(thing)] = thing
-        verifier = thing if isinstance(thing, Verifier) else _attribute(thing, "verifier")
+        verifier = thing if isinstance(thing, Verifier) else attribute(thing, "verifier")
         if isinstance(verifier, Verifier):
             found.append(Door(verifier, thing, path))
             seen[id(verifier)] = verifier
         inside = _below(thing, path)
-        ahead += reversed([(part, inside) for part in _parts(thing)])
+        ahead += reversed([(part, inside) for part in parts(thing)])
     return tuple(found)
 
 
 def _below(thing: object, path: str) -> str:
     """Add the prefix of a mount, an included router or a route."""
-    if (context := _attribute(thing, "include_context")) is not None:
-        own = _attribute(context, "prefix")
-    elif any(_attribute(thing, name) is not None for name in ("app", "endpoint", "route_handlers")):
-        own = _attribute(thing, "path")
+    if (context := attribute(thing, "include_context")) is not None:
+        own = attribute(context, "prefix")
+    elif any(attribute(thing, name) is not None for name in ("app", "endpoint", "route_handlers")):
+        own = attribute(thing, "path")
     else:
         own = ""
     return path + own if isinstance(own, str) else path
 
 
-def _parts(thing: object) -> Iterator[object]:
+def parts(thing: object) -> Iterator[object]:
+    """Return what a thing holds that an application may be behind."""
+    if is_mock(thing):
+        return
     if isinstance(thing, Mapping):
         yield from thing.values()
     elif isinstance(thing, (list, tuple, set, frozenset)):
         yield from thing
     elif isinstance(thing, FunctionType):
         yield from _captured(thing)
-    elif isinstance(_attribute(thing, "kwargs"), Mapping):
+    elif isinstance(attribute(thing, "kwargs"), Mapping):
         yield from _planned(thing)
     else:
         # The stack that was built is the truth; what it was built from would be found twice
-        stack = _attribute(thing, "middleware_stack")
-        yield _attribute(thing, "user_middleware") if stack is None else stack
+        stack = attribute(thing, "middleware_stack")
+        yield attribute(thing, "user_middleware") if stack is None else stack
         for name in _INWARD:
-            yield _attribute(thing, name)
+            yield attribute(thing, name)
+
+
+def is_mock(thing: object) -> bool:
+    """Whether a thing has every attribute that it is asked for."""
+    return attribute(thing, _OF_NOBODY) is not None
 
 
 def _captured(function: FunctionType) -> Iterator[object]:
@@ -113,10 +121,10 @@ def _captured(function: FunctionType) -> Iterator[object]:
 
 def _planned(entry: object) -> Iterator[object]:
     """Make the middleware of an entry that names a class and its options; of any other, look through the options."""
-    made_by: Any = _attribute(entry, "cls") or _attribute(entry, "middleware") or _attribute(entry, "func")
-    given: Any = _attribute(entry, "args")
+    made_by: Any = attribute(entry, "cls") or attribute(entry, "middleware") or attribute(entry, "func")
+    given: Any = attribute(entry, "args")
     arguments: tuple[object, ...] = given if isinstance(given, tuple) else ()
-    options: dict[str, Any] = dict(_attribute(entry, "kwargs"))
+    options: dict[str, Any] = dict(attribute(entry, "kwargs"))
     while isinstance(made_by, partial):
         arguments, options = (*made_by.args, *arguments), {**made_by.keywords, **options}
         made_by = made_by.func
@@ -132,7 +140,8 @@ async def _nobody(scope: ASGIScope, receive: Receive, send: Send) -> None:
     """Stand where the application will be."""
 
 
-def _attribute(thing: object, name: str) -> Any:  # noqa: ANN401 - it may be anything
+def attribute(thing: object, name: str) -> Any:  # noqa: ANN401 - it may be anything
+    """Return an attribute of a stranger's object; None where there is none, or it cannot be had."""
     try:
         return getattr(thing, name, None)
     except Exception:  # noqa: BLE001 - a property of a stranger's object may raise anything

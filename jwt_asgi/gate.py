@@ -74,6 +74,11 @@ class Gate:
         self.resource = _resource(resource)
         self._hooks = (LoggingHook(),) if hooks is None else tuple(list_of("hooks", hooks, Callable, "hooks"))
 
+    @property
+    def anonymous(self) -> bool:
+        """Whether a connection without a token is let through."""
+        return self._anonymous
+
     async def token_of(self, scope: ASGIScope) -> AccessToken | None:
         """Return the verified token of a connection; None where there is none, and none is needed.
 

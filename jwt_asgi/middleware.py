@@ -88,6 +88,25 @@ class JWTMiddleware:
         self._end_at_expiry = flag("end_at_expiry", end_at_expiry)
         self._reauthenticate = check_reauthenticate(reauthenticate, end_at_expiry=end_at_expiry)
 
+    @property
+    def gate(self) -> Gate:
+        """What verifies, and what is said of the resource."""
+        return self._gate
+
+    @property
+    def rules(self) -> RouteRules | None:
+        """The rules of the routes, for those who list them; None: any token will do."""
+        return self._rules
+
+    @property
+    def exempt(self) -> tuple[Exemption, ...]:
+        """The paths that need no token, likewise."""
+        return self._exempt
+
+    def is_exempt(self, scope: ASGIScope) -> bool:
+        """Whether a connection needs no token, likewise."""
+        return self._is_exempt(scope)
+
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Let the connection in, or answer it."""
         match scope["type"]:

@@ -1,10 +1,13 @@
-"""The command line: demo, explain, doctor; nothing imports it.
+"""The command line: demo, explain, doctor, routes; nothing imports it.
 
 demo.py             an issuer and a protected API on loopback
 explain.py          every check on one token; advice.py: what to do for each reason
 doctor.py           a configuration against the live issuer, by the checks of checkup.py: checkup_way.py (scheme,
                     connection), checkup_metadata.py, checkup_keys.py, checkup_answers.py (headers, time);
                     findings.py: what a check returns
+routes.py           what every route of an application needs; audit.py: the table and its findings, from the steps of
+                    audit_steps.py that the walks find (audit_walk.py, audit_starlette.py, audit_litestar.py), on
+                    paths that stand for all (audit_paths.py); audit_probe.py: the same asked of the application
 options.py          what explain and doctor share
 """
 
@@ -20,6 +23,7 @@ from jwt_asgi.cli.demo import run_demo
 from jwt_asgi.cli.doctor import run_doctor
 from jwt_asgi.cli.explain import run_explain
 from jwt_asgi.cli.options import add_issuer, add_jwks_uri, add_way
+from jwt_asgi.cli.routes import run_routes
 from jwt_asgi.errors import ConfigurationError
 
 __all__ = ["main"]
@@ -44,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands.add_parser("demo", help="start an issuer and a protected API on this machine, to play with"))
     _add_explain(commands.add_parser("explain", help="say, check by check, why one token is accepted or refused"))
     _add_doctor(commands.add_parser("doctor", help="check a configuration against the issuer that it names"))
+    _add_routes(commands.add_parser("routes", help="list what every route of an application needs, and find gaps"))
     return parser
 
 
@@ -89,3 +94,38 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of text")
     parser.set_defaults(run=run_doctor)
+
+
+def _add_routes(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Imports an ASGI application and lists every route with what a token must allow. Whatever needs no token has "
+        "to be listed as public. Exit code: 0 nothing worse than a warning, 1 an unprotected route or another fault, 2 "
+        "called wrongly."
+    )
+    parser.add_argument("app", metavar="MODULE:APP", help="the application, as uvicorn is given it")
+    parser.add_argument("--factory", action="store_true", help="APP is a function that returns the application")
+    parser.add_argument("--app-dir", default=".", metavar="DIR", help="where MODULE is found; default: this folder")
+    parser.add_argument(
+        "--lifespan", action="store_true", help="start the application first, for routes that it adds at its start"
+    )
+    parser.add_argument(
+        "--public",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help='what needs no token, as "GET /healthz" or "/docs/*"; may be repeated',
+    )
+    parser.add_argument(
+        "--public-file",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a file of such patterns, one a line, with # comments; may be repeated",
+    )
+    parser.add_argument(
+        "--probe",
+        action="store_true",
+        help="ask each protected route once without a token, in this process, and compare the answer with the table",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object in place of text")
+    parser.set_defaults(run=run_routes)
