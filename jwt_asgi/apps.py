@@ -22,7 +22,7 @@ _INWARD: Final = (
     # What wraps an application, by the names that frameworks and their users give it
     *("app", "_app", "asgi_app", "asgi_handler", "application", "other_asgi_app", "wrapped_app", "__self__", "func"),
     # Dependencies before the routes that share them, so that a door is found at the widest place
-    *("backend", "middleware", "dependencies", "dependency", "dependant", "call"),
+    *("backend", "dependencies", "dependency", "dependant", "call"),
     *("include_context", "original_router", "router", "routes"),
     # Litestar
     *("asgi_router", "root_route_map_node", "_mount_routes", "children", "asgi_handlers", "asgi_app"),

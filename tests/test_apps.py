@@ -195,9 +195,12 @@ def test_the_door_of_a_litestar_application_is_found(middleware: Any) -> None:
     def index() -> str:
         return ""
 
-    found = doors(Litestar([index], middleware=[middleware]))
+    # Litestar builds the middleware anew for each route
+    app = Litestar([index], middleware=[middleware])
+    found = doors(app)
     assert found
     assert {issuer for door in found for issuer in door.verifier.status()} == {"https://issuer.test"}
+    assert doors(app) == found, "a door is what was built, and is made by no walk"
 
 
 def test_an_application_without_a_door_has_none() -> None:

@@ -45,10 +45,10 @@ _BY_POLICY = (
 BAD_TOKENS: tuple[Reason, ...] = tuple(
     reason for reason in Reason if reason in _BY_TOKEN or reason in _BY_TEXT or reason in _BY_POLICY
 )
-"""The reasons for which `TestIssuer.bad_token` makes a token, whatever the application's options.
+"""The reasons for which `TestIssuer.bad_token` makes a token.
 
-There are more where the options make them possible, and two fewer where a check is left out or the key is a shared
-secret: `TestIssuer.bad_tokens` has those of one issuer.
+More are possible by some options, and `audience_mismatch` and `key_unknown` are not where the audience
+is not checked or the key is a shared secret: `TestIssuer.bad_tokens` has those of one issuer.
 """
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from jwt_asgi.testing import plugin
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "testing.md").read_text(encoding="utf-8")
 TODOS, SUITE = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)[:2]
@@ -65,10 +67,9 @@ def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     return pytester
 
 
-def run(session: pytest.Pytester, *options: str) -> pytest.RunResult:
+def run(session: pytest.Pytester) -> pytest.RunResult:
     """Run the session in this process; a plugin that is installed is left out, since it would be there twice."""
-    own = ("-p", "no:jwt_asgi", "-p", "jwt_asgi.testing.plugin", "-p", "no:cacheprovider", "-W", "error")
-    return session.runpytest_inprocess(*own, *options)
+    return session.runpytest_inprocess("-pno:jwt_asgi", "-pno:cacheprovider", "-Werror", plugins=[plugin])
 
 
 def test_the_suite_of_the_documentation_passes_and_is_short(session: pytest.Pytester) -> None:
