@@ -284,7 +284,7 @@ async def test_the_verifier_keeps_nothing_of_a_private_key() -> None:
     endpoint.document = b""
     secret = private_jwk(RSA_1)["d"]
     gc.collect()
-    holders = [thing for thing in gc.get_objects() if isinstance(thing, dict) and thing.get("d") == secret]
+    holders = [thing for thing in gc.get_objects() if type(thing) is dict and thing.get("d") == secret]
     assert holders == []
 
 

@@ -358,7 +358,8 @@ async def test_a_verifier_that_looks_again_is_told_that_nothing_has_changed(issu
     await verifier.verify(issuer.token())
     await asyncio.sleep(0.005)
     assert (await verifier.verify(issuer.token())).subject == "user-1"
-    assert statuses == [200, 304]
+    assert statuses[0] == 200
+    assert set(statuses[1:]) == {304}
 
 
 # Over HTTP
