@@ -93,7 +93,7 @@ def test_the_commands_of_the_readme_are_those_that_ci_runs() -> None:
     commands = re.findall(r"^```sh\n(python3 .*?)\n```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert [command.rpartition("&& ")[2] for command in commands] == [
         ".venv/bin/jwt-asgi demo --check",
-        ".venv/bin/pytest",
+        ".venv/bin/pytest -n auto",
     ]
     assert "README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
