@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,12 +15,14 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"use_uvloop": os.environ.get("JWT_ASGI_EVENT_LOOP") == "uvloop"}
 
 
+_ROOT = logging.getLogger()
+_LEVEL = _ROOT.level
+
+
 @pytest.fixture(autouse=True)
-def logging_as_it_was() -> Iterator[None]:
-    """Frameworks configure the root logger when an application is made."""
-    root, handlers, level = logging.getLogger(), [*logging.getLogger().handlers], logging.getLogger().level
-    yield
-    root.setLevel(level)
-    for handler in [*root.handlers]:
-        if handler not in handlers and "_pytest" not in type(handler).__module__:
-            root.removeHandler(handler)
+def logging_as_it_was() -> None:
+    """Frameworks configure the root logger as soon as an application is made, or imported."""
+    _ROOT.setLevel(_LEVEL)
+    for handler in [*_ROOT.handlers]:
+        if "_pytest" not in type(handler).__module__:
+            _ROOT.removeHandler(handler)
