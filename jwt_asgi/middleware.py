@@ -169,10 +169,15 @@ class JWTMiddleware:
             answer = verdict.refuse(error)
             verdict.tell()
             await send_answer(answer, scope, door.receive_connect, send)
+        except Exception:
+            await door.release()
+            verdict.tell()
+            raise
         except BaseException:
             verdict.tell()
             raise
         else:
+            await door.release()
             verdict.tell()
         return None
 

@@ -23,6 +23,8 @@ from jwt_asgi.verdict import POLICY_VIOLATION, Verdict, deny
 
 __all__ = ["Credentials", "ExpiringPassage", "Passage", "Renewal"]
 
+_SERVER_ERROR = 500
+
 logger = logging.getLogger("jwt_asgi")
 
 
@@ -41,15 +43,17 @@ class Passage:
     """The application's way to the client and back: the decision is told when it is first used.
 
     Until then the application may still refuse, and one request has one decision. A framework that can only close a
-    WebSocket which it has refused gives its client the whole answer all the same.
+    WebSocket which it has refused gives its client the whole answer all the same; and a 500 is held back until the
+    application has ended, since Starlette makes one of an AccessError before it raises it.
     """
 
-    __slots__ = ("_connect", "_receive", "_scope", "_send", "_verdict")
+    __slots__ = ("_connect", "_held", "_receive", "_scope", "_send", "_verdict")
 
     def __init__(self, scope: ASGIScope, receive: Receive, send: Send, verdict: Verdict) -> None:
         """Lead to the server's `receive` and `send`."""
         self._scope, self._receive, self._send, self._verdict = scope, receive, send, verdict
         self._connect: Message | None = None
+        self._held: list[Message] = []
 
     async def run(self, app: ASGIApp) -> None:
         """Call the application."""
@@ -58,6 +62,11 @@ class Passage:
     async def send(self, message: Message) -> None:
         """Hand a message to the server."""
         answer, accepted = self._verdict.answer, self._verdict.told
+        if not accepted and answer is None and (self._held or message.get("status") == _SERVER_ERROR):
+            self._held.append(message)
+            if message.get("more_body", False):
+                await self.release()
+            return
         self._verdict.tell()
         if answer is None or message["type"] != "websocket.close":
             await self._send(message)
@@ -65,6 +74,14 @@ class Passage:
             await self._send({**message, "code": POLICY_VIOLATION, "reason": ""})
         else:
             await deny(answer, self._scope, self._send)
+
+    async def release(self) -> None:
+        """Hand on what was held back: it was meant."""
+        held, self._held = self._held, []
+        if held:
+            self._verdict.tell()
+        for message in held:
+            await self._send(message)
 
     async def receive(self) -> Message:
         """Wait for a message of the server."""

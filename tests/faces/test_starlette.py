@@ -17,8 +17,9 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
-from jwt_asgi import JWTMiddleware, Reason, Role, Scope, TrustedIssuer, Verifier, check_access
+from jwt_asgi import Decision, JWTMiddleware, Reason, Role, Scope, TrustedIssuer, Verifier, check_access
 from jwt_asgi.testing import TestIssuer
+from jwt_asgi.types import ASGIScope, Message, Receive, Send
 from tests.asgi import http, websocket
 
 ISSUER = TestIssuer(algorithms=["ES256"])
@@ -309,3 +310,60 @@ async def test_the_lifespan_of_the_application_runs_behind_the_door() -> None:
         refused = client.get("/", headers={"authorization": f"Bearer {ISSUER.bad_token(Reason.TOKEN_EXPIRED)}"})
         assert refused.status_code == 401
     assert events == ["startup", "shutdown"]
+
+
+# --- wrapped around the application: Starlette's own 500 comes before the door sees the error -------------------------
+
+
+def wrapped(told: list[Decision]) -> JWTMiddleware:
+    async def broken(_: Request) -> Response:
+        raise ValueError("a fault of the application")
+
+    async def unwell(_: Request) -> Response:
+        return PlainTextResponse("unwell", 500)
+
+    async def streamed(_: Request) -> Response:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"a"
+            yield b"b"
+
+        return StreamingResponse(pieces(), 500)
+
+    paths = {"/admin": admin, "/broken": broken, "/unwell": unwell, "/streamed": streamed}
+    app = Starlette(routes=[Route(path, endpoint) for path, endpoint in paths.items()])
+    return JWTMiddleware(app, **ISSUER.options(), hooks=[told.append])
+
+
+async def test_wrapped_around_the_application_an_access_error_is_403_all_the_same() -> None:
+    told: list[Decision] = []
+    answer = await http(wrapped(told), path="/admin", token=ISSUER.token())
+    text = "The access token lacks a scope that this needs"
+    assert answer.status == 403
+    assert answer.challenge == f'Bearer error="insufficient_scope", error_description="{text}", scope="todos:read"'
+    assert [decision.reason for decision in told] == [Reason.SCOPE_MISSING]
+
+
+@pytest.mark.parametrize(("path", "body"), [("/unwell", b"unwell"), ("/streamed", b"ab")])
+async def test_a_500_of_the_application_passes_and_is_a_grant(path: str, body: bytes) -> None:
+    told: list[Decision] = []
+    answer = await http(wrapped(told), path=path, token=ISSUER.token())
+    assert (answer.status, answer.body) == (500, body)
+    assert [decision.reason for decision in told] == [None]
+
+
+async def test_any_other_error_is_a_500_and_rises_to_the_server() -> None:
+    told: list[Decision] = []
+    sent: list[Message] = []
+    app = wrapped(told)
+
+    async def watched(scope: ASGIScope, receive: Receive, send: Send) -> None:
+        async def noting(message: Message) -> None:
+            sent.append(message)
+            await send(message)
+
+        await app(scope, receive, noting)
+
+    with pytest.raises(ValueError, match="a fault of the application"):
+        await http(watched, path="/broken", token=ISSUER.token())
+    assert [message.get("status") for message in sent] == [500, None]
+    assert [decision.reason for decision in told] == [None]
