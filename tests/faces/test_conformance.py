@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,41 +22,50 @@ from tests.faces.api_mcp import MCP
 from tests.faces.api_plain import PLAIN
 from tests.faces.api_quart import QUART
 from tests.faces.api_starlette import FACES as STARLETTE
-from tests.faces.conformance import CASES, CONFIGURATIONS, ISSUER, ROUTES, Case, Face, seen
+from tests.faces.conformance import CASES, CONFIGURATIONS, ISSUER, Case, Face, seen
 
 FACES: tuple[Face, ...] = (PLAIN, MIDDLEWARE, BEARER, *STARLETTE, *LITESTAR, QUART, DJANGO_ASYNC, DJANGO_SYNC, MCP)
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "conformance.md"
 REFUSALS = {400, 401, 403, 503}
 
 everywhere = pytest.mark.parametrize(
-    ("running", "case"),
+    ("face", "case"),
     [
-        pytest.param((face, configuration), case, id=f"{face.name}: {case.name}")
+        pytest.param(face, case, id=f"{face.name}: {case.name}")
         for face in FACES
         for configuration in CONFIGURATIONS
         for case in CASES
         if case.configuration == configuration
     ],
-    indirect=["running"],
 )
 
 
-@dataclass(frozen=True)
-class Running:
-    """The API of a face in one configuration, and what its hooks have been told."""
+class Stage(AsyncExitStack):
+    """Where one application runs at a time.
 
-    face: Face
-    app: ASGIApp
-    told: list[Decision]
+    It is made once for the cases of a configuration, which follow each other: some frameworks take 100 ms for it.
+    """
+
+    _running: tuple[tuple[Face, str], ASGIApp, list[Decision]] | None = None
+
+    async def running(self, face: Face, case: Case) -> tuple[ASGIApp, list[Decision]]:
+        """The API of a face in the case's configuration, and a list of what its hooks are told from now on."""
+        key = (face, case.configuration)
+        if self._running is None or self._running[0] != key:
+            self._running = None
+            await self.aclose()
+            told: list[Decision] = []
+            app = await self.enter_async_context(face.build(CONFIGURATIONS[case.configuration](told)))
+            self._running = (key, app, told)
+        _, app, told = self._running
+        told.clear()
+        return app, told
 
 
 @pytest.fixture(scope="module")
-async def running(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
-    """Made once for the cases of a configuration, which follow each other: frameworks take up to 100 ms for it."""
-    face, configuration = request.param
-    told: list[Decision] = []
-    async with face.build(CONFIGURATIONS[configuration](told)) as app:
-        yield Running(face, app, told)
+async def stage() -> AsyncIterator[Stage]:
+    async with Stage() as stage:
+        yield stage
 
 
 async def answer_of(face: Face, app: ASGIApp, case: Case) -> Answer:
@@ -79,13 +88,12 @@ async def answer_of(face: Face, app: ASGIApp, case: Case) -> Answer:
 
 
 @everywhere
-async def test_a_request_gets_the_one_right_answer(running: Running, case: Case) -> None:
-    face, told = running.face, running.told
+async def test_a_request_gets_the_one_right_answer(stage: Stage, face: Face, case: Case) -> None:
     if case.name in face.without:
         assert face.without[case.name]
         return
-    told.clear()
-    answer = await answer_of(face, running.app, case)
+    app, told = await stage.running(face, case)
+    answer = await answer_of(face, app, case)
     if case.status == 0:
         assert answer.status not in REFUSALS
     elif case.status == 200:
