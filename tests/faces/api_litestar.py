@@ -13,9 +13,7 @@ from litestar import route as http_route
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 
-from jwt_asgi import Decision, JWTMiddleware, check_access
-from jwt_asgi.gate import GateOptions
-from jwt_asgi.instrumentation import Hook
+from jwt_asgi import JWTMiddleware, check_access
 from jwt_asgi.litestar import JWTPlugin, require
 from jwt_asgi.types import ASGIApp
 from tests.faces.conformance import ROUTES, Face, Options, Route, seen
@@ -58,23 +56,10 @@ def _inside() -> Litestar:
     return api(JWTPlugin())
 
 
-_APPS: dict[object, Litestar] = {}
-_HOOKS: list[Hook] = []
-
-
-def _tell_the_last(decision: Decision) -> None:
-    _HOOKS[-1](decision)
-
-
 @asynccontextmanager
 async def with_the_plugin(options: Options) -> AsyncIterator[ASGIApp]:
-    """`JWTPlugin` verifies. An application takes Litestar 100 ms to make: each configuration has one."""
-    gate = options.gate
-    configuration = (gate.get("anonymous"), gate.get("realm"), gate["fetch"])
-    if configuration not in _APPS:
-        _APPS[configuration] = api(JWTPlugin(**GateOptions({**gate, "hooks": [_tell_the_last]})))
-    _HOOKS.extend(gate["hooks"] or ())
-    yield cast("ASGIApp", _APPS[configuration])
+    """`JWTPlugin` verifies."""
+    yield cast("ASGIApp", api(JWTPlugin(**options.gate)))
 
 
 @asynccontextmanager

@@ -35,9 +35,9 @@ from jwt_asgi.gate import GateOptions
 from jwt_asgi.instrumentation import Outcome
 from jwt_asgi.testing import TestIssuer
 from jwt_asgi.types import ASGIApp, FetchResponse
-from tests.asgi import Headers
+from tests.asgi import Answer, Headers
 
-__all__ = ["CASES", "CONFIGURATIONS", "ISSUER", "ROUTES", "Case", "Face", "Options"]
+__all__ = ["CASES", "CONFIGURATIONS", "ISSUER", "ROUTES", "Case", "Face", "Options", "Request", "seen"]
 
 ISSUER = TestIssuer(algorithms=["ES256"], audience="https://api.example.com")
 RESOURCE = "https://api.example.com"
@@ -46,7 +46,7 @@ META = 'resource_metadata="https://api.example.com/.well-known/oauth-protected-r
 
 async def office_hours(token: AccessToken, context: Context) -> bool:
     """The external policy: the token says what it answers."""
-    assert context.path == "/policy"
+    assert (context.method, context.path) in {("GET", "/policy"), ("POST", "/mcp")}
     answer = token.claims["answer"]
     if answer == "broken":
         raise RuntimeError("the policy engine is down")
@@ -112,18 +112,36 @@ class Options:
 Build = Callable[[Options], AbstractAsyncContextManager[ASGIApp]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is sent for a case, apart from its token and its query."""
+
+    method: str
+    path: str
+    headers: Headers
+    body: bytes = b""
+
+
+def request_of(case: Case) -> Request:
+    """Return the request of a case where each route has its path."""
+    route = ROUTES[case.route]
+    return Request(method=case.method or route.methods[0], path=case.path or route.path, headers=case.headers)
+
+
+@dataclass(frozen=True, eq=False)
 class Face:
     """One face.
 
     Attributes:
         name: For the table.
-        build: Makes the application, alive while the context lasts.
+        build: Makes the application, alive while the context lasts; once for all cases of a configuration.
         without: Cases that this face cannot have, each with the reason, which the table shows.
         names_scopes_early: A 401 for a missing token names the scopes of the route's rule, since whatever verifies
             knows the rule.
         tells_of_exempt: An exempt request is told to the hooks.
         one_decision: A request that a rule refuses is told once, and not as granted first.
+        request: What is sent for a case.
+        read: Finds what the endpoint answered in a 200.
     """
 
     name: str
@@ -132,6 +150,8 @@ class Face:
     names_scopes_early: bool = True
     tells_of_exempt: bool = True
     one_decision: bool = True
+    request: Callable[[Case], Request] = request_of
+    read: Callable[[Answer], Any] = Answer.json
 
 
 # --- the configurations ----------------------------------------------------------------------------------------------
