@@ -186,7 +186,8 @@ class JWTMiddleware:
             token,
             self.verifier,
             find=self._reauthenticate,
-            admit=partial(self._meet_rules, scope=scope),
+            # As it is now: a framework writes into the scope what it has matched
+            admit=partial(self._meet_rules, scope=scope if self._reauthenticate is None else dict(scope)),
             identify=partial(set_identity, scope),
             tell=self._gate.tell,
         )
