@@ -16,7 +16,7 @@ from django.utils.decorators import method_decorator
 from jwt_asgi._core.access import Context, Requirement
 from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.claim_rules import ExternalPolicy
-from jwt_asgi._core.paths import method_of, route_path
+from jwt_asgi._core.paths import is_preflight, method_of, route_path
 from jwt_asgi.access import authorize, check_access
 from jwt_asgi.errors import AccessError, ConfigurationError, Reason
 from jwt_asgi.gate import REFUSE
@@ -50,6 +50,11 @@ class JWTAuthMiddleware:
         """Set `request.auth`."""
         request.auth = _scope(request)["jwt"]
         return self._get_response(request)
+
+    async def process_view(self, request: HttpRequest, *_: object) -> HttpResponse | None:
+        """Answer a CORS preflight, which comes without a token: a view, of whatever methods, is not called for it."""
+        scope = _scope(request)
+        return HttpResponse(status=204) if scope["jwt"] is None and is_preflight(scope) else None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer a refusal; Django answers the rest."""

@@ -8,18 +8,19 @@ document.
 # FastAPI reads these annotations when the program runs: no `from __future__ import annotations` here
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache, reduce
 from inspect import Parameter, Signature
 from operator import and_
 from time import perf_counter
-from typing import Annotated, Any, Unpack
+from typing import Annotated, Any, Unpack, cast
 
 from fastapi import Depends, HTTPException, Response, Security, WebSocketException
 from fastapi.openapi.models import HTTPBearer, OAuthFlowAuthorizationCode, OAuthFlows, OpenIdConnect
 from fastapi.openapi.models import OAuth2 as OAuth2Model
 from fastapi.openapi.models import SecurityBase as SchemeModel
+from fastapi.params import Depends as DependsMarker
 from fastapi.requests import HTTPConnection, Request
 from fastapi.security import OAuth2, SecurityScopes
 from fastapi.security.base import SecurityBase
@@ -72,7 +73,22 @@ class _Scheme(OAuth2):
         """Do nothing: what checks is beside it."""
 
 
-class JWTBearer(OAuth2):
+class _OfItself(DependsMarker):
+    """A dependency that FastAPI takes for `Depends(...)` of itself.
+
+    Where `Depends` was forgotten, `token=require(rule)` would be a query parameter, and the route open to all.
+    """
+
+    use_cache, scope = True, None
+    __eq__, __hash__, __repr__ = object.__eq__, object.__hash__, object.__repr__
+
+    @property
+    def dependency(self) -> Callable[..., Any] | None:
+        """Itself."""
+        return cast("Callable[..., Any]", self)
+
+
+class JWTBearer(OAuth2, _OfItself):
     """A dependency that verifies the request's token by itself: `Depends(bearer)`, on an app, a router or a route.
 
     `Security(bearer, scopes=["todos:read"])` needs all of the scopes. The value is the `AccessToken`; `scope["jwt"]`,
@@ -167,7 +183,7 @@ class JWTBearer(OAuth2):
         return token
 
 
-class Rule:
+class Rule(_OfItself):
     """An access rule as a dependency: what `require` returns. `jwt_requirement` is the rule."""
 
     def __init__(self, requirement: Requirement, scheme: SecurityBase, bearer: JWTBearer | None = None) -> None:

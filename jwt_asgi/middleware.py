@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -24,6 +26,9 @@ from jwt_asgi.verdict import Verdict, send_answer
 from jwt_asgi.verifier import StartUp, check_start_up
 
 __all__ = ["JWTMiddleware"]
+
+_METHOD = re.compile("[A-Z]{1,20}")
+_LAYERS = 100
 
 
 class JWTMiddleware:
@@ -75,6 +80,7 @@ class JWTMiddleware:
     ) -> None:
         """Check the options; nothing is fetched."""
         self._app = app
+        self._root_path = _root_path_of(app)
         self._gate = Gate(**gate)
         self.verifier = self._gate.verifier
         paths = list_of("exempt", exempt, str, 'paths, as ["/healthz", "/docs/*"]')
@@ -139,6 +145,8 @@ class JWTMiddleware:
         return await self._app(scope, replay, send)
 
     async def _enter(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        if self._root_path:
+            scope["root_path"] = self._root_path
         resource = self._gate.resource
         if (
             resource is not None
@@ -191,7 +199,8 @@ class JWTMiddleware:
             token,
             self.verifier,
             find=self._reauthenticate,
-            admit=partial(self._meet_rules, scope=scope),
+            # As it is now: a framework writes into the scope what it has matched
+            admit=partial(self._meet_rules, scope=scope if self._reauthenticate is None else dict(scope)),
             identify=partial(set_identity, scope),
             tell=self._gate.tell,
         )
@@ -206,7 +215,9 @@ class JWTMiddleware:
             return
         context, rules = Context(method=method_of(scope), path=route_path(scope)), self._rules.covering(scope)
         if not rules:
-            detail = f'add a rule for {context.method}, or "/*" with AnyToken() for the rest'
+            # It may be whatever the client sent, and goes into logs
+            method = context.method if _METHOD.fullmatch(context.method) else "it"
+            detail = f'add a rule for {method}, or "/*" with AnyToken() for the rest'
             raise AccessError(Reason.ROUTE_NOT_COVERED, detail)
         parts = [(rule.requirement, replace(context, path_params=rule.path_params)) for rule in rules]
         await authorize_all(token, parts)
@@ -231,3 +242,14 @@ class JWTMiddleware:
     async def _tell_of_resource(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Serve the metadata of RFC 9728 to anyone, browsers of other origins too."""
         await send_answer(self._gate.metadata(scope["method"], self._named_scopes()), scope, receive, send)
+
+
+def _root_path_of(app: object) -> str:
+    """Return what FastAPI itself will put on the scope as `root_path`, past the server: rules are for its paths."""
+    kind: type | None = getattr(sys.modules.get("fastapi"), "FastAPI", None)
+    for _ in range(_LAYERS if kind else 0):
+        if kind is not None and isinstance(app, kind):
+            root_path: object = getattr(app, "root_path", "")
+            return root_path if isinstance(root_path, str) else ""
+        app = getattr(app, "app", None)
+    return ""

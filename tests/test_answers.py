@@ -855,6 +855,16 @@ async def test_a_route_without_a_rule_is_403_without_a_challenge() -> None:
     assert (await http(routed(api), path="/healthz")).status == 200
 
 
+@pytest.mark.parametrize(
+    ("method", "named"),
+    [("PURGE", "PURGE"), ("GET\nWARNING all is well", "it"), ("M-SEARCH", "it"), ("A" * 1000, "it"), ("É", "it")],
+)
+async def test_of_a_method_that_no_rule_covers_a_log_holds_letters_alone(method: str, named: str) -> None:
+    api = Api()
+    assert (await http(routed(api), method=method, path="/other", token=api.issuer.token())).status == 403
+    assert api.decisions[-1].detail == f'add a rule for {named}, or "/*" with AnyToken() for the rest'
+
+
 @pytest.mark.parametrize(("scope", "reason"), [("live", None), ("todos", Reason.SCOPE_MISSING)])
 async def test_a_websocket_has_rules_too(scope: str, reason: Reason | None) -> None:
     api = Api()

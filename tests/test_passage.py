@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from jwt_asgi import ConfigurationError, JWTMiddleware, TrustedIssuer, Verifier
+from jwt_asgi.access import Grants
 from jwt_asgi.testing import TestIssuer
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
 from tests.connection import (
@@ -664,6 +665,13 @@ async def test_each_issuer_has_its_own_leeway() -> None:
         assert await stays_open(app, Connection("websocket", kind_one.token(claims=claims)))
         app = JWTMiddleware(listening, verifier=Verifier(*issuers, clock=Clock(360 - 0.05)))
         assert not await stays_open(app, Connection("websocket", kind_one.token(claims=claims)))
+
+
+@both_kinds
+async def test_a_token_whose_grants_are_the_applications_ends_it_too(kind: str) -> None:
+    trusted = TrustedIssuer(**ISSUER.options(), leeway=0.0, max_age=100, grants=lambda _: Grants(scopes=["a"]))
+    app = JWTMiddleware(listening, verifier=Verifier(trusted, clock=Clock(99.95)))
+    assert not await stays_open(app, Connection(kind, ISSUER.token()))
 
 
 async def test_a_greatest_age_ends_it_too() -> None:

@@ -7,15 +7,19 @@ from typing import Any
 
 import anyio
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from jwt_asgi import (
     ConfigurationError,
     Decision,
     JWTMiddleware,
     Reason,
+    Scope,
     TrustedIssuer,
     Verifier,
 )
+from jwt_asgi.access import AnyToken
 from jwt_asgi.instrumentation import Outcome
 from jwt_asgi.testing import TestIssuer
 from jwt_asgi.types import ASGIScope, FetchResponse, Message, Receive, Send
@@ -133,6 +137,27 @@ async def test_tokens_of_nobody_cannot_be_told_apart_and_so_not_renewed() -> Non
     nobody = ISSUER.token(without=["sub", "client_id"])
     _, connection = await talk(f"token {nobody}", token=nobody)
     assert closed(connection)
+
+
+@pytest.mark.parametrize(("scope", "admitted"), [("chat", True), ("", False)])
+async def test_below_a_mount_a_new_token_is_held_against_the_rules_of_the_path_that_was_asked_for(
+    scope: str, admitted: bool
+) -> None:
+    talk, connection = Talk(), Connection("websocket", ISSUER.token(scope="chat"), path="/chat/room")
+    connection.text(f"token {ISSUER.token(scope=scope)}")
+    connection.text("one")
+    connection.arrive({"type": "websocket.disconnect", "code": 1001})
+    rules = {"/chat/*": Scope("chat"), "/*": AnyToken()}
+    app = Starlette(routes=[Mount("/chat", Mount("/room", talk))])
+    await connection.run(expiring(app, life=100, reauthenticate=find, rules=rules))
+    assert talk.texts == (["one"] if admitted else [])
+    assert closed(connection) is not admitted
+    only = {"/chat/*": Scope("chat")}
+    again = Connection("websocket", ISSUER.token(scope="chat"), path="/chat/room")
+    again.text(f"token {ISSUER.token(scope=scope)}")
+    again.arrive({"type": "websocket.disconnect", "code": 1001})
+    await again.run(expiring(app, life=100, reauthenticate=find, rules=only))
+    assert closed(again) is not admitted
 
 
 async def test_a_token_of_another_trusted_issuer_closes_the_connection() -> None:

@@ -133,7 +133,7 @@ class AccessToken:
     def granted(self, grants: Grants) -> AccessToken:
         """Return a token with the same claims that allows what is granted."""
         token = AccessToken.__new__(AccessToken)
-        vars(token).update(_claims=self._claims, _header=self._header, _profile=self._profile, **grants.given())
+        vars(token).update({**vars(self), **grants.given()})
         return token
 
     if not TYPE_CHECKING:  # pragma: no branch - a type checker refuses it by itself, unless it sees these

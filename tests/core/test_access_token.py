@@ -357,6 +357,7 @@ def test_a_grant_takes_the_place_of_what_the_token_says_and_leaves_the_claims() 
     assert granted.permissions == {"p"}
     assert granted.claims == token.claims
     assert (granted.subject, granted.client_id, granted.header) == (token.subject, token.client_id, token.header)
+    assert granted.good_until == token.good_until
     assert token.scopes == {"a", "b"}
     assert token.roles == {"x"}
     assert pickle.loads(pickle.dumps(granted)).scopes == {"c"}

@@ -340,3 +340,14 @@ def test_under_wsgi_every_view_fails_closed_and_the_log_says_why(caplog: pytest.
 def test_what_is_no_rule_stops_the_start() -> None:
     with pytest.raises(ConfigurationError, match=r"expected a rule, as Scope\(\"todos:read\"\); got 'todos:read'"):
         require("todos:read")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", ["/who", "/posted", "/todos", "/open"])
+async def test_no_view_is_called_for_a_preflight_whatever_methods_it_takes(
+    app: ASGIApp, told: list[Decision], path: str
+) -> None:
+    asks = [(b"origin", b"https://other.test"), (b"access-control-request-method", b"GET")]
+    answer = await http(app, method="OPTIONS", path=path, headers=asks)
+    assert (answer.status, answer.body) == (204, b"")
+    assert [decision.outcome for decision in told] == [Outcome.EXEMPT]
+    assert (await http(app, method="OPTIONS", path=path, headers=asks[:1])).status == (200 if path == "/open" else 401)

@@ -10,9 +10,11 @@ import pytest
 from fastapi import Depends, FastAPI, Request, Security, WebSocket
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 
 from jwt_asgi import AccessToken, JWTMiddleware, Reason, Role, Scope, TrustedIssuer, Verifier, check_access
+from jwt_asgi.access import AnyToken
 from jwt_asgi.testing import TestIssuer
 from tests.asgi import http, websocket
 
@@ -193,3 +195,20 @@ def test_it_works_in_the_test_client_with_a_lifespan(app: FastAPI) -> None:
         assert client.get("/user", headers=expired).status_code == 401
         with client.websocket_connect("/talk", headers=headers) as socket:
             assert socket.receive_text() == "ann"
+
+
+async def test_rules_are_for_the_path_that_fastapi_itself_cuts_its_root_path_off() -> None:
+    app = FastAPI()
+    # The parameter of this name is deprecated in FastAPI, and does the same
+    app.root_path = "/api"
+
+    @app.get("/admin/users")
+    async def users() -> str:
+        return "all users"
+
+    rules = {"/*": AnyToken(), "/admin/*": Role("admin")}
+    for inner in (app, CORSMiddleware(app)):
+        door = JWTMiddleware(inner, **ISSUER.options(), rules=rules)
+        for path in ("/admin/users", "/api/admin/users"):
+            assert (await http(door, path=path, token=ISSUER.token(roles=["admin"]))).status == 200
+            assert (await http(door, path=path, token=ISSUER.token())).status == 403

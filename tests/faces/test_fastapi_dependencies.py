@@ -24,7 +24,7 @@ from jwt_asgi import (
     check_access,
 )
 from jwt_asgi.access import AnyToken, Context, ExternalPolicy, Grants, PathParam, Subject
-from jwt_asgi.fastapi import REFUSALS, CurrentToken, JWTBearer, require
+from jwt_asgi.fastapi import REFUSALS, CurrentToken, JWTBearer, Rule, require
 from jwt_asgi.instrumentation import Outcome
 from jwt_asgi.testing import TestIssuer
 from jwt_asgi.types import FetchResponse
@@ -568,3 +568,49 @@ def test_it_works_in_the_test_client_without_anything_to_close() -> None:
         assert client.get("/", headers=headers).json()["user"] == "ada"
         with client.websocket_connect("/talk", headers=headers) as socket:
             assert socket.receive_text() == "ada"
+
+
+# --- mistakes ---------------------------------------------------------------------------------------------------------
+
+
+def forgetful(dependency: Any) -> FastAPI:
+    """An application that has written this dependency without `Depends`, in every way there is."""
+    app = application()
+
+    @app.get("/default")
+    async def untyped(token=dependency) -> str:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        return str(token.subject)
+
+    @app.get("/typed")
+    async def typed(token: AccessToken = dependency) -> str:
+        return str(token.subject)
+
+    @app.get("/annotated")
+    async def annotated(token: Annotated[Any, dependency]) -> str:
+        return str(token.subject)
+
+    @app.get("/both")
+    async def both(token: Annotated[Any, dependency] = None) -> str:
+        return str(token.subject)
+
+    @app.get("/listed", dependencies=[dependency])
+    async def listed(request: Request) -> str:
+        return str(request.user.display_name)
+
+    return app
+
+
+@pytest.mark.parametrize("dependency", [BEARER, BEARER.require(Scope("a")), require(Scope("a"))])
+@pytest.mark.parametrize("path", ["/default", "/typed", "/annotated", "/both", "/listed"])
+async def test_where_depends_was_forgotten_the_route_is_protected_all_the_same(dependency: Any, path: str) -> None:
+    app = forgetful(dependency)
+    if not hasattr(dependency, "verifier"):
+        app = behind_the_middleware(app, anonymous=True)
+    scope = "a" if isinstance(dependency, Rule) else ""
+    for query in (b"", b"token=x"):
+        assert (await http(app, path=path, query=query)).status == 401
+        answer = await http(app, path=path, query=query, token=ISSUER.token(subject="ada", scope=scope))
+        assert (answer.status, answer.json()) == (200, "ada")
+        if scope:
+            assert (await http(app, path=path, query=query, token=ISSUER.token())).status == 403
+    assert app.openapi()["paths"][path]["get"]["security"]
