@@ -70,7 +70,7 @@ MIDDLEWARE = Face("FastAPI, middleware and require", build_middleware, names_sco
 BEARER = Face(
     "FastAPI, JWTBearer",
     build_bearer,
-    without={"HEAD without a token": "FastAPI's own handler sends a body, which servers drop."},
+    without={"HEAD without a token": "FastAPI's own handler sends a body, which servers drop; the rest is the same"},
     tells_of_exempt=False,
     one_decision=False,
 )

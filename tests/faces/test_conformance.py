@@ -136,13 +136,20 @@ def _check_told(face: Face, case: Case, told: list[Decision]) -> None:
 
 def page() -> str:
     """The table, as Markdown."""
+    twice = "; ".join(face.name for face in FACES if not face.one_decision)
+    untold = "; ".join(face.name for face in FACES if not face.tells_of_exempt)
     lines = [
         "# Conformance of the faces",
         "",
         "One API is built with every framework, and must give the same answers in each: status, `WWW-Authenticate`,",
         "`Cache-Control`, `Retry-After`, and what hooks are told. `tests/faces/test_conformance.py` sends each of",
         f"these {len(CASES)} requests to each of the {len(FACES)} faces, and makes this page:",
-        "`python -m tests.faces.test_conformance`. A number is the reason why a face cannot have such a request.",
+        "`python -m tests.faces.test_conformance`. A number is the reason why a face has no such request, or another",
+        "answer. Bodies may be of the framework's own shape, and are not compared. MCP servers are not in the table,",
+        "since their rules are those of tools: see [MCP](../how-to/mcp.md).",
+        "",
+        "Hooks are told once of each request. These verify before they know the rule, and tell of a grant first, and",
+        f"then of the refusal: {twice}. Nothing is told of a request that needs no token by: {untold}.",
         "",
         f"| Request | Answer | {' | '.join(face.name for face in FACES)} |",
         f"|---|---|{'---|' * len(FACES)}",
