@@ -13,7 +13,6 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Final
 
-import jwt_asgi
 from jwt_asgi.apps import attribute
 from jwt_asgi.errors import ConfigurationError
 
@@ -22,7 +21,7 @@ __all__ = ["imported", "told"]
 _CALLED_WITH: Final = "(scope, receive, send)"
 _MOST_LINES: Final = 8
 _MOST_NAMES: Final = 8
-_OWN: Final = str(Path(jwt_asgi.__file__).parent)
+_OWN: Final = str(Path(__file__).parents[1])
 _NOT_THEIRS: Final = (_OWN, "<frozen ", importlib.__path__[0], "site-packages", contextlib.__file__)
 
 
@@ -118,8 +117,8 @@ def _instead(module: ModuleType) -> str:
 def _is_app(value: object, name: str) -> bool:
     if name.startswith("_") or isinstance(value, (type, ModuleType)) or not callable(value):
         return False
-    called = value if isinstance(value, FunctionType) else attribute(value, "__call__")
-    if not inspect.iscoroutinefunction(called) or not _takes(value, 3):
+    is_async = any(map(inspect.iscoroutinefunction, (value, attribute(value, "__call__"))))
+    if not is_async or not _takes(value, 3):
         return False
     # Endpoints have three parameters, too
     return next(iter(inspect.signature(value).parameters), "") == "scope"

@@ -399,6 +399,21 @@ async def test_quart_is_opaque_behind_the_door_in_its_stack() -> None:
     assert (row.state, row.name) == ("protected", "quart.app.Quart")
 
 
+def test_the_command_says_whose_rules_cannot_be_seen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = types.ModuleType("with_quart")
+    module.app = behind(Quart("service"))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    assert main(["routes", "with_quart:app"]) == 0
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "not checked: opaque: quart.app.Quart: its own routes and rules cannot be seen",
+        "",
+        "ok: 1 protected",
+    ]
+
+
 async def test_a_door_for_anyone_leaves_it_to_the_rules_of_the_routes() -> None:
     app = FastAPI(openapi_url=None)
     app.get("/open")(lambda: "")

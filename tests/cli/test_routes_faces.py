@@ -111,7 +111,7 @@ async def test_the_face_of_litestar() -> None:
     assert findings(found) == ["fault refused-to-all GET /todos", OPAQUE]
     found = await audited(application())
     assert {(row.state, row.verdict.by[0]) for row in found.rows} == {("broken", "JWTPlugin()")}
-    assert findings(found)[0] == "fault no-verifier GET /free"
+    assert "fault no-verifier GET /free" in findings(found)
     assert found.remarks[0].text.endswith("give it the issuer's options, or put JWTMiddleware around the application")
     assert {row.state for row in (await audited(behind(application(), anonymous=True))).rows} == {
         "protected",
