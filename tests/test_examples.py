@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import importlib
+import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
+from starlette.applications import Starlette
 
-from examples import mcp_server
+from examples import chat, mcp_server, todo_api
 from examples.plain_asgi import notes
 from jwt_asgi import JWTMiddleware
+from jwt_asgi.apps import doors
 from jwt_asgi.testing import TestIssuer
-from tests.asgi import http
+from tests.asgi import http, websocket
+from tests.connection import CLOSE, EPOCH, Clock, Connection, until
 from tests.interop.mcp_parties import Person, listening, served
 from tests.interop.servers import issuing
 
@@ -44,6 +51,105 @@ def test_the_suite_of_the_todo_list_passes_as_users_run_it(
     assert set(outcomes) == {"passed"}
     assert outcomes["passed"] >= 10
     assert len(SUITE.read_text(encoding="utf-8").splitlines()) <= 40
+
+
+@contextmanager
+def standing_in_for(app: Starlette, life: float, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestIssuer]:
+    """The issuer that an example trusts, whose tokens are good for `life` seconds once the first has come."""
+    app.middleware_stack = app.middleware_stack or app.build_middleware_stack()
+    (door,) = doors(app)
+    # Five minutes, and the leeway
+    monkeypatch.setattr(door.verifier, "_clock", Clock(330 - life))
+    with TestIssuer.of(app, clock=lambda: EPOCH).standing_in() as issuer:
+        yield issuer
+
+
+def said(connection: Connection) -> list[Any]:
+    return [json.loads(message["text"]) for message in connection.sent if "text" in message]
+
+
+def accepted(connection: Connection) -> bool:
+    return "accept" in connection.types
+
+
+async def test_the_chat_passes_on_what_is_said_in_a_room_to_those_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with standing_in_for(chat.app, 300, monkeypatch) as issuer:
+        ann, bob, eve = (
+            Connection("websocket", issuer.token(subject=name, scope=scope), path=path)
+            for name, scope, path in (
+                ("ann", "room:tea", "/rooms/tea"),
+                ("bob", "room:tea", "/rooms/tea"),
+                ("eve", "room:tea room:cellar", "/rooms/cellar"),
+            )
+        )
+        async with anyio.create_task_group() as group:
+            for connection in (ann, bob, eve):
+                group.start_soon(connection.run, chat.app)
+            await until(lambda: all(map(accepted, (ann, bob, eve))))
+            ann.text("Hello")
+            bob.text("Hi")
+            await until(lambda: len(said(ann)) == len(said(bob)) == 2)
+            for connection in (ann, bob, eve):
+                connection.arrive({"type": "websocket.disconnect", "code": 1000})
+    words = [{"from": "ann", "text": "Hello"}, {"from": "bob", "text": "Hi"}]
+    assert sorted(said(bob), key=str) == sorted(said(ann), key=str) == words
+    assert said(eve) == []
+    assert chat.rooms["tea"] == chat.rooms["cellar"] == set()
+
+
+@pytest.mark.parametrize("scope", ["", "room:tea", "room:cellars", "room:{room}", None])
+async def test_the_chat_lets_nobody_into_a_room_without_its_scope(
+    scope: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with standing_in_for(chat.app, 300, monkeypatch) as issuer:
+        token = None if scope is None else issuer.token(scope=scope)
+        answer = await websocket(
+            chat.app, token=token, path="/rooms/cellar", extensions={"websocket.http.response": {}}
+        )
+    assert not answer.accepted
+    assert answer.denial is not None
+    assert answer.denial.status == (401 if scope is None else 403)
+
+
+async def test_the_chat_ends_with_a_token_that_expires_and_goes_on_with_a_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with standing_in_for(chat.app, 1.0, monkeypatch) as issuer:
+        stays, leaves = (
+            Connection("websocket", issuer.token(subject=name, scope="room:tea"), path="/rooms/tea")
+            for name in ("ann", "bob")
+        )
+        stays.text(json.dumps({"token": issuer.token(subject="ann", scope="room:tea", expires_in=3000)}))
+        async with anyio.create_task_group() as group:
+            group.start_soon(stays.run, chat.app)
+            await until(lambda: accepted(stays))
+            await leaves.run(chat.app)
+            await anyio.sleep(0.05)
+            stays.text("still here")
+            await until(lambda: said(stays))
+            stays.arrive({"type": "websocket.disconnect", "code": 1000})
+    assert leaves.sent[-1] == CLOSE
+    assert said(stays) == [{"from": "ann", "text": "still here"}]
+    assert "close" not in stays.types
+
+
+async def test_the_chat_ends_where_a_token_of_somebody_else_is_brought(monkeypatch: pytest.MonkeyPatch) -> None:
+    with standing_in_for(chat.app, 300, monkeypatch) as issuer:
+        ann = Connection("websocket", issuer.token(subject="ann", scope="room:tea"), path="/rooms/tea")
+        ann.text(json.dumps({"token": issuer.token(subject="bob", scope="room:tea")}))
+        await ann.run(chat.app)
+    assert ann.sent[-1] == CLOSE
+    assert said(ann) == []
+
+
+async def test_the_todos_are_told_live_until_the_token_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    with standing_in_for(todo_api.app, 0.5, monkeypatch) as issuer:
+        live = Connection("websocket", issuer.token(subject="nobody", scope="todos:read"), path="/todos/live")
+        live.text("now")
+        await live.run(todo_api.app)
+    assert live.types == ["accept", "send", "close"]
+    assert said(live) == [[]]
+    assert live.sent[-1] == CLOSE
 
 
 async def test_the_mcp_example_keeps_the_notes_of_whoever_may_write(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def is_preflight(scope: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Exemption:
-    """A path that needs no token; with `below`, everything under it, segment by segment, and not itself."""
+    """A path that needs no token; with `below`, everything under it, whole segments, and not itself."""
 
     method: str | None
     path: str
@@ -73,7 +73,9 @@ class Exemption:
         path = route_path(scope)
         if not self.below:
             return path == self.path
-        return path.startswith(self.path) and _is_plain(path[len(self.path) :]) and _is_plainly_encoded(scope)
+        # Routers take one slash at the end as written, or leave it out: both are below
+        rest = path[len(self.path) :].removesuffix("/")
+        return path.startswith(self.path) and _is_plain(rest) and _is_plainly_encoded(scope)
 
 
 class RouteRule(NamedTuple):

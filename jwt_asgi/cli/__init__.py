@@ -5,9 +5,10 @@ explain.py          every check on one token; advice.py: what to do for each rea
 doctor.py           a configuration against the live issuer, by the checks of checkup.py: checkup_way.py (scheme,
                     connection), checkup_metadata.py, checkup_keys.py, checkup_answers.py (headers, time);
                     findings.py: what a check returns
-routes.py           what every route of an application needs; audit.py: the table and its findings, from the steps of
-                    audit_steps.py that the walks find (audit_walk.py, audit_starlette.py, audit_litestar.py), on
-                    paths that stand for all (audit_paths.py); audit_probe.py: the same asked of the application
+routes.py           what every route of an application needs; target.py: how it is imported; audit.py: the table and its
+                    findings, from the steps of audit_steps.py that the walks find (audit_walk.py, audit_starlette.py,
+                    audit_litestar.py), on paths that stand for all (audit_paths.py); audit_probe.py: the same asked of
+                    the application
 options.py          what explain and doctor share
 """
 

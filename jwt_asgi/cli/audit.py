@@ -9,6 +9,7 @@ from typing import Final
 from jwt_asgi._core.paths import Exemption, RouteRules
 from jwt_asgi.cli.audit_paths import (
     ANY,
+    TOOL,
     WEBSOCKET,
     covers,
     instances_of_exemption,
@@ -17,7 +18,7 @@ from jwt_asgi.cli.audit_paths import (
     scope_of,
     text_of,
 )
-from jwt_asgi.cli.audit_steps import Behind, Door, Endpoint, Kind, State, Verdict, judge
+from jwt_asgi.cli.audit_steps import Behind, Door, Endpoint, Kind, NeedsDoor, State, Verdict, judge, judge_tool
 from jwt_asgi.cli.audit_walk import walk
 from jwt_asgi.cli.findings import Status
 from jwt_asgi.errors import ConfigurationError
@@ -141,6 +142,7 @@ def audit(app: object, public: Sequence[Public] = ()) -> Audit:
         *remarks,
         *_outside(endpoints),
         *_stale(public, rows),
+        *(remark for row in rows for remark in _unseen(row)),
     ]
     return Audit(tuple(rows), tuple(dict.fromkeys(remarks)))
 
@@ -176,6 +178,8 @@ def _rows(endpoint: Endpoint, before: Sequence[Endpoint], reached: tuple[str, ..
         if endpoint.kind is Kind.OPAQUE and verdict.state is State.REFUSED:
             rows += _ruled(endpoint, method, own)
         rows.append(own)
+        if method in {ANY, "POST"} and verdict.state is not State.BROKEN:
+            rows += _tools(endpoint, own)
         if verdict.state in {State.PROTECTED, State.REFUSED}:
             rows += _exempted(endpoint, method, own, before)
     return rows
@@ -193,6 +197,16 @@ def _ruled(endpoint: Endpoint, method: str, row: Row) -> Iterator[Row]:
                     text = door.prefix.text + pattern.rpartition(" ")[2]
                     yield replace(row, method=wanted, path=text, verdict=verdict, paths=(door.prefix.sample() + path,))
                     break
+
+
+def _tools(endpoint: Endpoint, row: Row) -> Iterator[Row]:
+    """Return what the tools of an MCP server need, by the guard's rules."""
+    for step in endpoint.steps:
+        if isinstance(step, NeedsDoor) and step.tools is not None:
+            for name, rule in {"*": None, **dict(step.tools)}.items():
+                paths = endpoint.pattern.samples()
+                verdict = _worst([judge_tool(endpoint.steps, step, rule, "POST", path) for path in paths])
+                yield replace(row, method=TOOL, path=f"{row.path} {name}", kind=Kind.TOOL, verdict=verdict, name=name)
 
 
 def _worst(verdicts: Sequence[Verdict]) -> Verdict:
@@ -230,7 +244,7 @@ def _wrong(row: Row) -> Iterator[Remark]:
         how = ": " + ", ".join(row.verdict.by) if row.verdict.by else ""
         text = f"no token is needed{how}; protect it, or list it as public"
         yield Remark("unprotected", Status.FAULT, row.title, text)
-    elif state is State.REFUSED and row.kind is not Kind.OPAQUE:
+    elif state is State.REFUSED and row.kind is not Kind.OPAQUE and (row.kind, row.name) != (Kind.TOOL, "*"):
         yield Remark("refused-to-all", Status.FAULT, row.title, f"no token gets in: {row.verdict.why}")
     elif state is State.BROKEN:
         yield Remark("no-verifier", Status.FAULT, row.title, row.verdict.why)
@@ -295,3 +309,8 @@ def _stale(public: Sequence[Public], rows: Sequence[Row]) -> Iterator[Remark]:
     for one in public:
         if not any(one.covers(row) and row.verdict.state is State.OPEN for row in rows):
             yield Remark("unused-public", Status.WARNING, one.text, "nothing unprotected matches it: take it out")
+
+
+def _unseen(row: Row) -> Iterator[Remark]:
+    if row.kind is Kind.OPAQUE:
+        yield Remark("opaque", Status.NOT_CHECKED, row.name, "its own routes and rules cannot be seen")

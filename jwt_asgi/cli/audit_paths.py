@@ -11,6 +11,7 @@ from jwt_asgi._core.paths import Exemption, RouteRules
 
 __all__ = [
     "ANY",
+    "TOOL",
     "WEBSOCKET",
     "Pattern",
     "covers",
@@ -21,6 +22,7 @@ __all__ = [
 ]
 
 WEBSOCKET: Final = "WEBSOCKET"
+TOOL: Final = "TOOL"
 ANY: Final = "*"
 """The method of a route that takes all."""
 _PARAMETER = re.compile(r"\{\s*([^{}:\s]+)\s*(?::\s*([^{}\s]+)\s*)?\}")
@@ -125,7 +127,7 @@ def instances_of_exemption(exemption: Exemption, samples: Sequence[str]) -> Iter
     own = exemption.path.strip("/").split("/") if exemption.path != "/" else []
     for sample in samples:
         rest = sample.strip("/").split("/")[len(own) :] or [_NOBODYS]
-        path = exemption.path + "/".join(rest)
+        path = exemption.path + "/".join(rest) + ("/" if sample.endswith("/") else "")
         if exemption.covers(scope_of(exemption.method or "GET", path)):
             yield path
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, Final
 
 from jwt_asgi.cli.audit import Audit, Remark, Row
-from jwt_asgi.cli.audit_paths import ANY, WEBSOCKET, Pattern
+from jwt_asgi.cli.audit_paths import ANY, TOOL, WEBSOCKET, Pattern
 from jwt_asgi.cli.audit_steps import State
 from jwt_asgi.cli.findings import Status
 from jwt_asgi.errors import ConfigurationError
@@ -89,8 +90,11 @@ async def answer_of(app: Any, row: Row, path: str) -> int | str:  # noqa: ANN401
         scope |= {"type": "websocket", "scheme": "ws", "subprotocols": [], "extensions": extensions}
         incoming: list[Message] = [{"type": "websocket.connect"}]
     else:
-        scope |= {"type": "http", "scheme": "http", "method": "GET" if row.method == ANY else row.method}
-        incoming = [{"type": "http.request", "body": b"", "more_body": False}]
+        method = {ANY: "GET", TOOL: "POST"}.get(row.method, row.method)
+        scope |= {"type": "http", "scheme": "http", "method": method}
+        call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": row.name, "arguments": {}}}
+        body = json.dumps(call).encode() if row.method == TOOL else b""
+        incoming = [{"type": "http.request", "body": body, "more_body": False}]
     sent: list[Message] = []
 
     async def receive() -> Message:

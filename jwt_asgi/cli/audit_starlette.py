@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import FunctionType
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from jwt_asgi.apps import attribute
 from jwt_asgi.cli.audit_paths import ANY, WEBSOCKET
 from jwt_asgi.cli.audit_steps import Behind, Endpoint, Kind, Requires, Step, Verifies
 from jwt_asgi.cli.audit_walk import Place, all_scopes, is_a, labelled, name_of, optional, peeled, walk
+from jwt_asgi.cli.target import told
+from jwt_asgi.errors import ConfigurationError
 from jwt_asgi.verifier import Verifier
 
 __all__ = ["application", "enforced", "router"]
@@ -27,7 +30,15 @@ _SEE_OTHER: Final = 303
 def application(app: Any, place: Place) -> Iterator[Endpoint]:  # noqa: ANN401 - the framework may be absent
     """Return the routes of a `Starlette`; what `add_middleware` was given is made as at the first request."""
     stack = app.middleware_stack
-    return walk(app.build_middleware_stack() if stack is None else stack, replace(place, app=app))
+    return walk(_built(app) if stack is None else stack, replace(place, app=app))
+
+
+def _built(app: Any) -> object:  # noqa: ANN401 - likewise
+    try:
+        return app.build_middleware_stack()
+    except Exception as error:
+        detail = f"the middleware of {labelled(app)} cannot be made, so every request would fail: {told(error, Path())}"
+        raise ConfigurationError("middleware", detail) from error
 
 
 def router(found: Any, place: Place) -> Iterator[Endpoint]:  # noqa: ANN401 - likewise

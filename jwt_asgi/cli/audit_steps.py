@@ -14,7 +14,20 @@ from jwt_asgi.middleware import JWTMiddleware
 
 _DOOR: Final = "JWTMiddleware"
 
-__all__ = ["Behind", "Door", "Endpoint", "Kind", "Requires", "State", "Step", "Verdict", "Verifies", "judge"]
+__all__ = [
+    "Behind",
+    "Door",
+    "Endpoint",
+    "Kind",
+    "NeedsDoor",
+    "Requires",
+    "State",
+    "Step",
+    "Verdict",
+    "Verifies",
+    "judge",
+    "judge_tool",
+]
 
 _UNAUTHORIZED: Final = frozenset({401})
 
@@ -72,7 +85,19 @@ class Behind:
     scheme: bool = False
 
 
-Step = Door | Verifies | Requires | Behind
+@dataclass(frozen=True, slots=True)
+class NeedsDoor:
+    """What fails where nothing before it verifies; a connection that was let in without a token is let in here, too.
+
+    `tools`: the rules of an MCP server's tools, by name; None: there are none.
+    """
+
+    name: str
+    advice: str
+    tools: tuple[tuple[str, Requirement], ...] | None = None
+
+
+Step = Door | Verifies | Requires | Behind | NeedsDoor
 
 
 class Kind(Enum):
@@ -84,6 +109,8 @@ class Kind(Enum):
     """An application whose routes cannot be seen."""
     EXEMPTION = "exemption"
     """The part of a route that an exemption names."""
+    TOOL = "tool"
+    """What an MCP server is asked to call, by `POST`."""
     METADATA = "metadata"
     """What the door answers itself (RFC 9728)."""
     BARRIER = "barrier"
@@ -191,6 +218,11 @@ class _Way:
             self.wrong.append((State.BROKEN, f"{step.name} needs a token, and nothing before it verifies one"))
         self.need(step.name, step.requirement, statuses=step.statuses)
 
+    def need_door(self, step: NeedsDoor) -> None:
+        if not self.verified and not self.exempt:
+            self.wrong.append((State.BROKEN, f"{step.name} finds that nothing verifies a token: {step.advice}"))
+            self.by.append(step.name)
+
 
 def judge(steps: Sequence[Step], method: str, path: str) -> Verdict:
     """Follow one request without a token."""
@@ -205,11 +237,21 @@ def judge(steps: Sequence[Step], method: str, path: str) -> Verdict:
                     way.need(step.name, step.requirement, statuses=step.statuses)
             case Requires():
                 way.require(step)
+            case NeedsDoor():
+                way.need_door(step)
             case Behind(name=name, scheme=True):
                 way.by.append(f"{name}, which is not judged")
             case _:
                 pass
     return _verdict(way)
+
+
+def judge_tool(steps: Sequence[Step], guard: NeedsDoor, rule: Requirement | None, method: str, path: str) -> Verdict:
+    """Follow one call of an MCP tool without a token, past the guard with its rule; None: there is no rule."""
+    if rule is None:
+        return Verdict(State.REFUSED, by=(guard.name,), why="no rule covers it")
+    behind = steps.index(guard) + 1
+    return judge((*steps[:behind], Requires(guard.name, rule), *steps[behind:]), method, path)
 
 
 def _verdict(way: _Way) -> Verdict:

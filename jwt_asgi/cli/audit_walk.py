@@ -12,7 +12,7 @@ from jwt_asgi._core.access import Requirement
 from jwt_asgi._core.rules import AnyToken, Scope
 from jwt_asgi.apps import attribute, is_mock, parts
 from jwt_asgi.cli.audit_paths import ANY, Pattern
-from jwt_asgi.cli.audit_steps import Behind, Door, Endpoint, Kind, Requires, Step, Verifies
+from jwt_asgi.cli.audit_steps import Behind, Door, Endpoint, Kind, NeedsDoor, Requires, Step, Verifies
 from jwt_asgi.middleware import JWTMiddleware
 from jwt_asgi.verifier import Verifier
 
@@ -82,6 +82,11 @@ def step_of(thing: object, place: Place) -> Step | None:
         return Door(thing, place.pattern)
     if is_a(thing, "mcp.server.auth.middleware.bearer_auth", "RequireAuthMiddleware"):
         return Requires(name_of(thing), all_scopes(attribute(thing, "required_scopes") or ()), foreign=True)
+    if is_a(thing, "jwt_asgi.mcp", "MCPGuard"):
+        tools = attribute(thing, "tools")
+        return NeedsDoor("MCPGuard", "put JWTMiddleware around it", None if tools is None else tuple(tools.items()))
+    if is_a(thing, "jwt_asgi.litestar", "_BehindTheDoor"):
+        return NeedsDoor("JWTPlugin()", "give it the issuer's options, or put JWTMiddleware around the application")
     backend = attribute(thing, "backend")
     # The SDK of MCP has a verifier within its backend, which lets through what has no token
     for one in (backend, attribute(backend, "token_verifier")):

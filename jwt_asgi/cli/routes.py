@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import importlib
 import json
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from jwt_asgi.cli.audit import Audit, Public, Row, audit
 from jwt_asgi.cli.audit_probe import probe, started
 from jwt_asgi.cli.audit_steps import State
 from jwt_asgi.cli.findings import Status
+from jwt_asgi.cli.target import imported
 from jwt_asgi.errors import ConfigurationError
 
 __all__ = ["run_routes"]
@@ -27,7 +26,7 @@ _GOOD, _FAULTY = 0, 1
 def run_routes(options: argparse.Namespace) -> int:
     """List the routes of the application that the options name, and judge them."""
     public = [*map(Public.parse, options.public), *_listed(options.public_file)]
-    app = _imported(options.app, Path(options.app_dir), factory=options.factory)
+    app = imported(options.app, Path(options.app_dir), factory=options.factory)
     with contextlib.redirect_stdout(sys.stderr):
         found = asyncio.run(_look(app, public, options))
     print(_as_json(found) if options.json else _as_text(found))
@@ -51,27 +50,6 @@ def _listed(files: Sequence[str]) -> list[Public]:
         texts = [line.partition("#")[0].strip() for line in lines]
         found += [Public.parse(text) for text in texts if text]
     return found
-
-
-def _imported(target: str, folder: Path, *, factory: bool) -> object:
-    """Import an application as servers do: `package.module:name`, with the folder first on the path."""
-    module, separator, names = target.partition(":")
-    if not separator or not module or not names:
-        raise ConfigurationError("app", f'expected "package.module:app"; got {target!r}')
-    sys.path.insert(0, str(folder.resolve()))
-    # What an application prints at its start is not a part of the table
-    with contextlib.redirect_stdout(sys.stderr):
-        try:
-            found: object = importlib.import_module(module)
-            for name in names.split("."):
-                found = getattr(found, name)
-            return found() if factory and callable(found) else found
-        except ConfigurationError as error:
-            raise ConfigurationError("app", f"{target} is configured wrongly: {error.detail}") from error
-        except (Exception, SystemExit) as error:
-            if not isinstance(error, (ModuleNotFoundError, AttributeError)):
-                traceback.print_exc(limit=-3, chain=False)
-            raise ConfigurationError("app", f"{target} cannot be had: {type(error).__name__}: {error}") from error
 
 
 def _as_json(found: Audit) -> str:

@@ -156,6 +156,7 @@ _TRICKS: list[tuple[str, bytes | None]] = [
     *((path, None) for path in ("/\uff48ealth", "/he\u0301alth", "/health\n", "\\health", "/health.json", "*", "/*")),
     *((path, None) for path in ("/docs", "/docsx", "/docs/../protected", "/docs/a/../../protected", "/DOCS/a")),
     *((path, None) for path in ("/docs/..", "/docs/.", "/docs/./../protected", "/docs/..\\protected", "//docs/a")),
+    *((path, None) for path in ("/docs/", "/docs//", "/docs/a//", "/docs/../", "/docs/a/../", "/docs/a/..//")),
     ("/health/../protected", b"/health%2f..%2fprotected"),
     ("/docs/../protected", b"/docs/%2e%2e/protected"),
     ("/docs/../protected", b"/docs%2F..%2Fprotected"),

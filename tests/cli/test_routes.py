@@ -44,13 +44,12 @@ from starlette.routing import BaseRoute, Host, Mount, Route, Router, WebSocketRo
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket as StarletteSocket
 
-from examples import plain_asgi
 from jwt_asgi import JWTMiddleware, Requirement, Role, Scope, Verifier
 from jwt_asgi.access import AnyToken
 from jwt_asgi.cli import main
 from jwt_asgi.cli.audit import Audit, Public, audit
 from jwt_asgi.cli.audit_probe import answer_of, probe, refusals
-from jwt_asgi.cli.audit_steps import State
+from jwt_asgi.cli.audit_steps import Kind, State
 from jwt_asgi.testing import TestIssuer
 from jwt_asgi.types import ASGIApp, ASGIScope, Receive, Send
 from tests.asgi import http
@@ -195,7 +194,8 @@ async def audited(app: Any, public: Sequence[str] = ()) -> Audit:
             elif row.verdict.state is State.BROKEN:
                 assert answer in {500, "KeyError", "ConfigurationError"}, f"{row.title}: {answer}"
             elif row.verdict.state is State.REFUSED:
-                assert answer == 401, f"{row.title}: {answer}"
+                # The guard of MCP tools refuses a tool without a rule to whoever was let in without a token
+                assert answer == 401 or (answer == 403 and row.kind is Kind.TOOL), f"{row.title}: {answer}"
             else:
                 assert answer not in {401, 403}, f"{row.title}: {answer}"
     assert (await probe(app, found)) == found
@@ -220,7 +220,7 @@ async def test_a_bare_application_is_unprotected_from_end_to_end(tmp_path: Path)
         "* /other/* | unprotected | nothing",
     ]
     assert [row.kind.value for row in found.rows[-3:]] == ["route", "static", "opaque"]
-    assert {line.split()[1] for line in findings(found)} == {"unprotected"}
+    assert {line.split()[1] for line in findings(found)[:-1]} == {"unprotected"}
     assert not found.good
 
 
@@ -341,6 +341,7 @@ async def test_a_route_without_a_rule_and_a_rule_without_a_route_are_faults() ->
     ("exempt", "expected"),
     [
         ("/docs/*", ["GET /docs/{page} | unprotected"]),
+        ("/docs/first/*", ["GET /docs/{page} | protected"]),
         ("/docs/first", ["GET /docs/{page} | protected", "GET /docs/first | unprotected"]),
         ("GET /docs/first", ["GET /docs/{page} | protected", "GET /docs/first | unprotected"]),
         ("POST /docs/first", ["GET /docs/{page} | protected"]),
@@ -351,6 +352,16 @@ async def test_a_route_without_a_rule_and_a_rule_without_a_route_are_faults() ->
 async def test_an_exemption_opens_a_route_or_a_part_of_it(exempt: str, expected: list[str]) -> None:
     app = behind(starlette(Route("/docs/{page}", ok)), exempt=[exempt])
     assert [line.rpartition(" | ")[0] for line in lines(await audited(app))] == expected
+
+
+async def test_an_exemption_of_what_is_below_opens_routes_that_end_with_a_slash() -> None:
+    app = starlette(Route("/simple/", ok), Route("/simple/{name}/", ok), Route("/simple/{name}/{file}", ok))
+    found = await audited(behind(app, exempt=["/simple/*"]))
+    assert lines(found) == [
+        "GET /simple/ | protected | any token",
+        "GET /simple/{name}/ | unprotected | nothing",
+        "GET /simple/{name}/{file} | unprotected | nothing",
+    ]
 
 
 async def test_an_exemption_is_told_at_the_route_that_takes_the_request() -> None:
@@ -378,7 +389,7 @@ async def test_an_unknown_application_is_opaque_and_its_rules_are_the_best_that_
         "* /admin/* | protected | role admin",
         "* /* | refused to all | -",
     ]
-    assert findings(found) == []
+    assert findings(found) == ["not checked opaque tests.cli.test_routes.endless"]
 
 
 async def test_quart_is_opaque_behind_the_door_in_its_stack() -> None:
@@ -386,6 +397,21 @@ async def test_quart_is_opaque_behind_the_door_in_its_stack() -> None:
     app.asgi_app = behind(app.asgi_app)  # type: ignore[method-assign, assignment]
     (row,) = (await audited(app)).rows
     assert (row.state, row.name) == ("protected", "quart.app.Quart")
+
+
+def test_the_command_says_whose_rules_cannot_be_seen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = types.ModuleType("with_quart")
+    module.app = behind(Quart("service"))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    assert main(["routes", "with_quart:app"]) == 0
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "not checked: opaque: quart.app.Quart: its own routes and rules cannot be seen",
+        "",
+        "ok: 1 protected",
+    ]
 
 
 async def test_a_door_for_anyone_leaves_it_to_the_rules_of_the_routes() -> None:
@@ -831,21 +857,14 @@ def test_the_command_reads_files_of_what_is_public_and_calls_factories(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing"], "expected \"package.module:app\"; got 'nothing'"),
-        (["no_such_module:app"], "no_such_module:app cannot be had: ModuleNotFoundError"),
-        (["{module}:absent"], "cannot be had: AttributeError"),
         (["{module}:make", "--factory", "--public", "healthz"], 'expected "GET /path"'),
         (["{module}:app", "--public", "get /healthz"], 'expected "GET /path"'),
         (["{module}:app", "--public-file", "absent.txt"], "absent.txt cannot be read"),
-        (["broken:app"], "broken:app cannot be had: ZeroDivisionError"),
-        (["misconfigured:app"], "misconfigured:app is configured wrongly: issuer, audience, algorithms: required"),
     ],
 )
 def test_the_command_is_called_wrongly(
     arguments: list[str], message: str, module: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path("broken.py").write_text("app = 1 / 0\n", encoding="utf-8")
-    Path("misconfigured.py").write_text("import jwt_asgi\napp = jwt_asgi.JWTMiddleware(print)\n", encoding="utf-8")
     assert main(["routes", *(one.replace("{module}", module) for one in arguments)]) == 2
     assert message in capsys.readouterr().err
 
@@ -866,10 +885,6 @@ def test_no_framework_is_imported_that_the_application_does_not_use(tmp_path: Pa
         check=True,
     )
     assert run.stdout.splitlines()[-1] == "[] False"
-
-
-async def test_the_example_is_what_its_table_says() -> None:
-    assert lines(await audited(plain_asgi.app)) == ["* /* | protected | any token"]
 
 
 @asynccontextmanager

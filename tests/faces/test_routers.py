@@ -197,9 +197,12 @@ def test_the_role_of_the_rule_opens_the_handler(framework: str, path: str, metho
 def test_what_is_exempt_needs_no_token_and_what_is_behind_it_in_another_routers_eyes_does(framework: str) -> None:
     door = DOORS[framework]
     assert ask(door, "/docs/a", roles=None) == ["docs"]
+    assert ask(door, "/docs/a/", roles=None) == ["docs"]
     # Litestar 2 takes what is behind root_path, wherever that stands: this is its /admin
     assert ask(door, "/docs/api/admin", root="/api", roles=None) == []
+    assert ask(door, "/docs/api/admin/", root="/api", roles=None) == []
     assert ask(door, "/docs/../admin", roles=None) == []
+    assert ask(door, "/docs/../admin/", roles=None) == []
 
 
 @pytest.mark.parametrize("framework", DOORS)

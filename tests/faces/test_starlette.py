@@ -21,6 +21,7 @@ from jwt_asgi import Decision, JWTMiddleware, Reason, Role, Scope, TrustedIssuer
 from jwt_asgi.testing import TestIssuer
 from jwt_asgi.types import ASGIScope, Message, Receive, Send
 from tests.asgi import http, websocket
+from tests.missing import installed
 
 ISSUER = TestIssuer(algorithms=["ES256"])
 DENIAL = {"websocket.http.response": dict[str, str]()}
@@ -302,7 +303,7 @@ async def test_the_lifespan_of_the_application_runs_behind_the_door() -> None:
     starlette = Starlette(
         routes=[Route("/", greet)], lifespan=lifespan, middleware=[Middleware(JWTMiddleware, verifier=verifier)]
     )
-    testclient = pytest.importorskip("starlette.testclient")
+    testclient = installed("starlette.testclient", "httpx2")
     with testclient.TestClient(starlette) as client:
         assert events == ["startup"]
         answer = client.get("/", headers={"authorization": f"Bearer {ISSUER.token()}"})

@@ -37,6 +37,7 @@ from tests.keys.script import (
     metadata,
     status,
 )
+from tests.missing import installed
 
 # With the defaults and a jitter of a half: ageing after 480 s, stale after 600 s, expired a day later
 AGEING, STALE, EXPIRED = 480.0, 600.0, 87_000.0
@@ -1237,7 +1238,7 @@ def run(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
     """Run to the end on a new event loop."""
     if request.param == "asyncio":
         return asyncio_run
-    runner: Callable[[Any], Any] = pytest.importorskip("uvloop", reason="pip install uvloop").run
+    runner: Callable[[Any], Any] = installed("uvloop", "uvloop").run
     return runner
 
 

@@ -9,13 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.keys.server import silence
+from tests.missing import installed
 from tests.stories.apart import Issuer, ask, issuer_apart
 
 ROOT = Path(__file__).parents[2]
@@ -69,13 +69,11 @@ def warm_children_serve_at_once_and_refresh_by_themselves(said: Any) -> None:
     assert said["parent"]["counters"]["fetches"] == 1
 
 
-@pytest.mark.skipif(
-    find_spec("gunicorn") is None or find_spec("uvicorn_worker") is None,
-    reason="pip install gunicorn uvicorn-worker",
-)
 def test_the_workers_of_a_server_that_loads_the_application_first_have_its_keys_and_refresh_them(
     issuer: Issuer, tmp_path: Path
 ) -> None:
+    installed("gunicorn", "gunicorn")
+    installed("uvicorn_worker", "uvicorn-worker")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     log = tmp_path / "server.log"
