@@ -181,8 +181,10 @@ class JWTMiddleware:
     ) -> Passage:
         if token is None or not self._end_at_expiry:
             return Passage(scope, receive, send, verdict)
-        credentials = partial(
-            Renewer,
+        return ExpiringPassage(scope, receive, send, verdict, partial(self._credentials, token, scope))
+
+    def _credentials(self, token: AccessToken, scope: ASGIScope) -> Renewer:
+        return Renewer(
             token,
             self.verifier,
             find=self._reauthenticate,
@@ -190,7 +192,6 @@ class JWTMiddleware:
             identify=partial(set_identity, scope),
             tell=self._gate.tell,
         )
-        return ExpiringPassage(scope, receive, send, verdict, credentials)
 
     def _is_exempt(self, scope: ASGIScope) -> bool:
         return is_preflight(scope) or (bool(self._exempt) and any(path.covers(scope) for path in self._exempt))
