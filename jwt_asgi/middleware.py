@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
-from time import perf_counter
+from time import perf_counter, time
 from typing import Unpack
 
 from jwt_asgi._core.access import Context, Requirement
@@ -16,7 +15,7 @@ from jwt_asgi.access import authorize_all
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason
 from jwt_asgi.gate import REFUSE, Gate, GateOptions, list_of
 from jwt_asgi.identity import set_identity
-from jwt_asgi.instrumentation import Decision, Outcome
+from jwt_asgi.instrumentation import Outcome
 from jwt_asgi.passage import ExpiringPassage, Passage
 from jwt_asgi.renewal import Reauthenticate, Renewer, check_reauthenticate
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
@@ -157,8 +156,7 @@ class JWTMiddleware:
                 return await self._refuse(error, token, began, scope, receive, send)
             outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
         set_identity(scope, token)
-        decision = Decision(outcome=outcome, token=token, kind=scope["type"], seconds=perf_counter() - began)
-        verdict = Verdict(self._gate, decision, began)
+        verdict = Verdict(self._gate, outcome, token, kind=scope["type"], began=began)
         scope[REFUSE] = verdict.refuse
         # That of a face around this door
         scope.pop("jwt_asgi.gate", None)
@@ -200,12 +198,12 @@ class JWTMiddleware:
         """Hold a token against every rule that covers the connection."""
         if self._rules is None:
             return
-        context, rules = Context(method=method_of(scope), path=route_path(scope)), self._rules.covering(scope)
+        now, method, path, rules = time(), method_of(scope), route_path(scope), self._rules.covering(scope)
         if not rules:
-            detail = f'add a rule for {context.method}, or "/*" with AnyToken() for the rest'
+            detail = f'add a rule for {method}, or "/*" with AnyToken() for the rest'
             raise AccessError(Reason.ROUTE_NOT_COVERED, detail)
-        parts = [(rule.requirement, replace(context, path_params=rule.path_params)) for rule in rules]
-        await authorize_all(token, parts)
+        contexts = [Context(now=now, method=method, path=path, path_params=rule.path_params) for rule in rules]
+        await authorize_all(token, [(rule.requirement, context) for rule, context in zip(rules, contexts, strict=True)])
 
     async def _refuse(
         self,

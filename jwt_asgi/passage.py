@@ -145,7 +145,8 @@ class ExpiringPassage(Passage):
             ConnectionExpired: the token has expired; nothing reaches the server any more.
         """
         if self._is_long:
-            return await self._send_more(message)
+            await self._send_more(message)
+            return
         last_words: list[Message] = []
         if message["type"] in _BEGINNINGS:
             message, last_words = _last_words(message)
