@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 
-from jwt_asgi._core.access import Context, Requirement, Truth, judge_all, refusal
+from jwt_asgi._core.access import Context, Requirement, Truth, are_met, judge_all, refusal
 from jwt_asgi._core.access_token import AccessToken, Grants
 from jwt_asgi._core.claim_rules import Acr, AuthorizationDetails, Claim, ExternalPolicy
 from jwt_asgi._core.rules import AnyToken, Client, Issuer, PathParam, Permission, Role, Scope, Subject
@@ -61,11 +61,11 @@ def check_access(
         AccessError: it does not; the reason says what is missing, a scope first.
         ConfigurationError: the rule has an `ExternalPolicy`: await `authorize` for that.
     """
-    if any(isinstance(leaf, ExternalPolicy) for leaf in requirement.leaves()):
+    if requirement.awaits():
         raise ConfigurationError("check_access", "a rule with an ExternalPolicy is awaited: await authorize(...)")
-    judgment = requirement.judge(token, _context(context or Context(), path_params))
-    if token is None or judgment.truth is not Truth.YES:
-        raise refusal(judgment, token)
+    context = _context(context, path_params)
+    if token is None or requirement.met_by(token, context) is not True:
+        raise refusal(requirement.judge(token, context), token)
     return token
 
 
@@ -84,7 +84,7 @@ async def authorize(
     Raises:
         AccessError: it does not; or, with `access_undecided`, a policy did not answer.
     """
-    return await authorize_all(token, [(requirement, _context(context or Context(), path_params))])
+    return await _authorize(token, [(requirement, _context(context, path_params))])
 
 
 async def authorize_all(token: AccessToken | None, parts: Sequence[tuple[Requirement, Context]]) -> AccessToken:
@@ -93,17 +93,19 @@ async def authorize_all(token: AccessToken | None, parts: Sequence[tuple[Require
     Raises:
         AccessError: as `authorize`.
     """
-    parts = [(requirement, _context(context, None)) for requirement, context in parts]
-    while True:
+    return await _authorize(token, [(requirement, _context(context, None)) for requirement, context in parts])
+
+
+async def _authorize(token: AccessToken | None, parts: list[tuple[Requirement, Context]]) -> AccessToken:
+    while token is None or not are_met(parts, token):
         judgment = judge_all(parts, token)
-        if token is not None and judgment.truth is Truth.YES:
-            return token
         if token is None or judgment.truth is Truth.NO or not isinstance(policy := judgment.ask, ExternalPolicy):
             raise refusal(judgment, token)
         at = next(at for at, part in enumerate(parts) if part[0].judge(token, part[1]).ask is policy)
         requirement, context = parts[at]
         answers = {**context.answers, policy: await _ask(policy, token, context)}
         parts[at] = (requirement, replace(context, answers=answers))
+    return token
 
 
 async def _ask(policy: ExternalPolicy, token: AccessToken, context: Context) -> bool:
@@ -118,7 +120,16 @@ async def _ask(policy: ExternalPolicy, token: AccessToken, context: Context) -> 
     raise AccessError(Reason.ACCESS_UNDECIDED, detail, missing=(str(policy),))
 
 
-def _context(context: Context, path_params: Mapping[str, Any] | None) -> Context:
-    given = context.path_params if path_params is None else path_params
-    texts = {name: str(value) for name, value in given.items() if value is not None}
-    return replace(context, now=time.time() if context.now == 0 else context.now, path_params=texts)
+def _context(context: Context | None, path_params: Mapping[str, Any] | None) -> Context:
+    """Return a context with the time, and the path parameters as text."""
+    told = context or _NOWHERE
+    given = told.path_params if path_params is None else path_params
+    texts = {name: str(value) for name, value in given.items() if value is not None} if given else given
+    if told.now and texts == told.path_params:
+        return told
+    return Context(
+        now=told.now or time.time(), method=told.method, path=told.path, path_params=texts, answers=told.answers
+    )
+
+
+_NOWHERE = Context()

@@ -137,19 +137,19 @@ class Visitor:
 class AsyncioDeadline(Deadline):
     """The timer is made when it is armed. `main` is the task of the application."""
 
-    __slots__ = ("_context", "_left_one", "_main", "_parting", "_passed", "_timer", "_visitors")
+    # Not set by `__init__`: many a request makes a deadline, as it listens, and few arm it
+    _passed = False
+    _timer: asyncio.TimerHandle | None = None
+    _context: Context | None = None
+    _parting: asyncio.Task[None] | None = None
+    _left_one: asyncio.Future[None] | None = None
+    """Somebody has left the door."""
 
     def __init__(self, left: Callable[[], float], farewell: Callable[[], Awaitable[None]], main: Visitor) -> None:
         """Wait to be armed."""
         super().__init__(left, farewell)
         self._main: Visitor | None = main
         self._visitors: set[Visitor] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._context: Context | None = None
-        self._parting: asyncio.Task[None] | None = None
-        self._left_one: asyncio.Future[None] | None = None
-        """Somebody has left the door."""
-        self._passed = False
 
     def has_passed(self) -> bool:
         """As of `Deadline`."""
@@ -176,7 +176,7 @@ class AsyncioDeadline(Deadline):
         self, call: Callable[[*Arguments], Awaitable[Result]], *arguments: *Arguments, listens: bool
     ) -> Result:
         """As of `Deadline`."""
-        if self.has_passed():
+        if self._passed:
             raise ConnectionExpired
         visitor = Visitor(listens=listens)
         self._visitors.add(visitor)
@@ -187,11 +187,12 @@ class AsyncioDeadline(Deadline):
                 raise ConnectionExpired from None
             raise
         finally:
-            visitor.take_back()
             self._visitors.discard(visitor)
-            if self._left_one is not None and not self._left_one.done():
-                self._left_one.set_result(None)
-        if self.has_passed():
+            if self._passed:
+                visitor.take_back()
+                if self._left_one is not None and not self._left_one.done():
+                    self._left_one.set_result(None)
+        if self._passed:
             raise ConnectionExpired
         return result
 

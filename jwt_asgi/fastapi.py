@@ -179,7 +179,7 @@ class JWTBearer(OAuth2, _OfItself):
                 _answer_access_errors(connection)
             set_identity(scope, token)
             outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
-            self._gate.grant(outcome, scope, token=token, seconds=perf_counter() - began)
+            self._gate.grant(outcome, token=token, kind=scope["type"], seconds=perf_counter() - began)
         return token
 
 

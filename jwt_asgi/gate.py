@@ -55,7 +55,7 @@ class Gate:
         ConfigurationError: an option is missing or wrong.
     """
 
-    __slots__ = ("_anonymous", "_hooks", "_realm", "resource", "verifier")
+    __slots__ = ("_anonymous", "_grant_hooks", "_hooks", "_realm", "resource", "verifier")
 
     def __init__(
         self,
@@ -73,6 +73,7 @@ class Gate:
         self._realm = check_realm(realm)
         self.resource = _resource(resource)
         self._hooks = (LoggingHook(),) if hooks is None else tuple(list_of("hooks", hooks, Callable, "hooks"))
+        self._grant_hooks = tuple(hook for hook in self._hooks if type(hook) is not LoggingHook)
 
     @property
     def anonymous(self) -> bool:
@@ -118,9 +119,10 @@ class Gate:
             scopes=_wanted(error, needs, resource),
         )
 
-    def grant(self, outcome: Outcome, scope: ASGIScope, *, token: AccessToken | None, seconds: float) -> None:
-        """Tell the hooks that a connection was let in."""
-        self.tell(Decision(outcome=outcome, token=token, kind=scope["type"], seconds=seconds))
+    def grant(self, outcome: Outcome, *, token: AccessToken | None, kind: str, seconds: float) -> None:
+        """Tell the hooks that a connection was let in: those that may want to know."""
+        if self._grant_hooks:
+            tell(self._grant_hooks, Decision(outcome=outcome, token=token, kind=kind, seconds=seconds))
 
     def tell(self, decision: Decision) -> None:
         """Tell the hooks."""

@@ -211,7 +211,7 @@ class MCPTokenVerifier:
             if isinstance(error, TokenError):
                 return None
             raise
-        self._gate.grant(Outcome.GRANTED, scope, token=good, seconds=perf_counter() - began)
+        self._gate.grant(Outcome.GRANTED, token=good, kind=scope["type"], seconds=perf_counter() - began)
         resource = self._gate.resource
         return MCPAccessToken.of(good, token, None if resource is None else resource.resource)
 

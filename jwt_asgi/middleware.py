@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
-from time import perf_counter
+from time import perf_counter, time
 from typing import Unpack
 
 from jwt_asgi._core.access import Context, Requirement
@@ -18,7 +17,7 @@ from jwt_asgi.access import authorize_all
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason
 from jwt_asgi.gate import REFUSE, Gate, GateOptions, list_of
 from jwt_asgi.identity import set_identity
-from jwt_asgi.instrumentation import Decision, Outcome
+from jwt_asgi.instrumentation import Outcome
 from jwt_asgi.passage import ExpiringPassage, Passage
 from jwt_asgi.renewal import Reauthenticate, Renewer, check_reauthenticate
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
@@ -165,8 +164,7 @@ class JWTMiddleware:
                 return await self._refuse(error, token, began, scope, receive, send)
             outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
         set_identity(scope, token)
-        decision = Decision(outcome=outcome, token=token, kind=scope["type"], seconds=perf_counter() - began)
-        verdict = Verdict(self._gate, decision, began)
+        verdict = Verdict(self._gate, outcome, token, kind=scope["type"], began=began)
         scope[REFUSE] = verdict.refuse
         # That of a face around this door
         scope.pop("jwt_asgi.gate", None)
@@ -194,8 +192,10 @@ class JWTMiddleware:
     ) -> Passage:
         if token is None or not self._end_at_expiry:
             return Passage(scope, receive, send, verdict)
-        credentials = partial(
-            Renewer,
+        return ExpiringPassage(scope, receive, send, verdict, partial(self._credentials, token, scope))
+
+    def _credentials(self, token: AccessToken, scope: ASGIScope) -> Renewer:
+        return Renewer(
             token,
             self.verifier,
             find=self._reauthenticate,
@@ -204,7 +204,6 @@ class JWTMiddleware:
             identify=partial(set_identity, scope),
             tell=self._gate.tell,
         )
-        return ExpiringPassage(scope, receive, send, verdict, credentials)
 
     def _is_exempt(self, scope: ASGIScope) -> bool:
         return is_preflight(scope) or (bool(self._exempt) and any(path.covers(scope) for path in self._exempt))
@@ -213,14 +212,14 @@ class JWTMiddleware:
         """Hold a token against every rule that covers the connection."""
         if self._rules is None:
             return
-        context, rules = Context(method=method_of(scope), path=route_path(scope)), self._rules.covering(scope)
+        now, method, path, rules = time(), method_of(scope), route_path(scope), self._rules.covering(scope)
         if not rules:
             # It may be whatever the client sent, and goes into logs
-            method = context.method if _METHOD.fullmatch(context.method) else "it"
-            detail = f'add a rule for {method}, or "/*" with AnyToken() for the rest'
+            named = method if _METHOD.fullmatch(method) else "it"
+            detail = f'add a rule for {named}, or "/*" with AnyToken() for the rest'
             raise AccessError(Reason.ROUTE_NOT_COVERED, detail)
-        parts = [(rule.requirement, replace(context, path_params=rule.path_params)) for rule in rules]
-        await authorize_all(token, parts)
+        contexts = [Context(now=now, method=method, path=path, path_params=rule.path_params) for rule in rules]
+        await authorize_all(token, [(rule.requirement, context) for rule, context in zip(rules, contexts, strict=True)])
 
     async def _refuse(
         self,

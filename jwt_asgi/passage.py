@@ -161,28 +161,30 @@ class ExpiringPassage(Passage):
         Raises:
             ConnectionExpired: the token has expired; nothing reaches the server any more.
         """
-        hand_on = super().send
-        if not self._is_long:
-            return await (self._send_beginning if message["type"] in _BEGINNINGS else hand_on)(message)
+        if self._is_long:
+            await self._send_more(message)
+            return
+        last_words: list[Message] = []
+        if message["type"] in _BEGINNINGS:
+            message, last_words = _last_words(message)
+        await Passage.send(self, message)
+        if last_words:
+            self._last_words, self._is_long = last_words, True
+            self._credentials = self._begin()
+            self._timed().arm()
+
+    async def _send_more(self, message: Message) -> None:
         deadline = self._timed()
         if _is_last(message) and not deadline.has_passed():
             self._let_go()
-            return await hand_on(message)
+            return await super().send(message)
         try:
-            await deadline.visit(hand_on, message, listens=False)
+            await deadline.visit(super().send, message, listens=False)
         except ConnectionExpired:
             raise
         except OSError:
             self._let_go()
             raise
-
-    async def _send_beginning(self, message: Message) -> None:
-        message, last_words = _last_words(message)
-        await super().send(message)
-        if last_words:
-            self._last_words, self._is_long = last_words, True
-            self._credentials = self._begin()
-            self._timed().arm()
 
     async def receive(self) -> Message:
         """Wait for a message of the server; when the token has expired it says that the client is gone."""

@@ -59,7 +59,7 @@ class JWTAuthBackend(AuthenticationBackend):
         except JWTASGIError as error:
             raise _RefusedError(self._gate.refuse(error, scope, token=None, began=began)) from error
         outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
-        self._gate.grant(outcome, scope, token=token, seconds=perf_counter() - began)
+        self._gate.grant(outcome, token=token, kind=scope["type"], seconds=perf_counter() - began)
         set_identity(scope, token)
         scope["jwt_asgi.gate"] = self._gate
         return scope["auth"], scope["user"]

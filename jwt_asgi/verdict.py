@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from time import perf_counter
 
+from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.challenge import Answer
 from jwt_asgi.errors import JWTASGIError
 from jwt_asgi.gate import Gate
-from jwt_asgi.instrumentation import Decision
+from jwt_asgi.instrumentation import Decision, Outcome
 from jwt_asgi.types import ASGIScope, Receive, Send
 
 __all__ = ["POLICY_VIOLATION", "Verdict", "deny", "send_answer"]
@@ -19,10 +20,12 @@ POLICY_VIOLATION = 1008
 class Verdict:
     """What becomes of one connection: let in, unless the application refuses before it answers. Hooks are told once."""
 
-    __slots__ = ("_began", "_decision", "_gate", "answer", "told")
+    __slots__ = ("_began", "_gate", "_kind", "_outcome", "_refusal", "_seconds", "_token", "answer", "told")
 
-    def __init__(self, gate: Gate, decision: Decision, began: float) -> None:
-        self._gate, self._decision, self._began = gate, decision, began
+    def __init__(self, gate: Gate, outcome: Outcome, token: AccessToken | None, *, kind: str, began: float) -> None:
+        self._gate, self._outcome, self._token, self._kind, self._began = gate, outcome, token, kind, began
+        self._seconds = perf_counter() - began
+        self._refusal: Decision | None = None
         self.answer: Answer | None = None
         self.told = False
 
@@ -35,15 +38,18 @@ class Verdict:
         self.answer = self._gate.answer(error)
         if self.told:
             raise error
-        seconds, let_in = perf_counter() - self._began, self._decision
-        self._decision = Decision.of_error(error, token=let_in.token, kind=let_in.kind, seconds=seconds)
+        seconds = perf_counter() - self._began
+        self._refusal = Decision.of_error(error, token=self._token, kind=self._kind, seconds=seconds)
         return self.answer
 
     def tell(self) -> None:
         """Tell the hooks, unless that was done."""
         if not self.told:
             self.told = True
-            self._gate.tell(self._decision)
+            if self._refusal is None:
+                self._gate.grant(self._outcome, token=self._token, kind=self._kind, seconds=self._seconds)
+            else:
+                self._gate.tell(self._refusal)
 
 
 async def send_answer(answer: Answer, scope: ASGIScope, receive: Receive, send: Send) -> None:

@@ -112,7 +112,7 @@ def test_where_no_token_would_help_there_is_no_challenge(error: JWTASGIError) ->
 def test_the_hooks_are_told_of_every_decision_once() -> None:
     told: list[Decision] = []
     gate, token = Gate(**ISSUER.options(), hooks=[told.append]), access_token()
-    gate.grant(Outcome.GRANTED, scope(), token=token, seconds=0.5)
+    gate.grant(Outcome.GRANTED, token=token, kind="http", seconds=0.5)
     gate.refuse(AccessError(Reason.ROLE_MISSING, "needs role x"), scope(), token=token, began=perf_counter() - 2)
     granted, refused = told
     assert (granted.outcome, granted.token, granted.kind, granted.seconds) == (Outcome.GRANTED, token, "http", 0.5)

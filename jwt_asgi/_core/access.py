@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, ClassVar, NoReturn
 
 from jwt_asgi._core.access_token import AccessToken, read_only_dict
 from jwt_asgi.errors import AccessError, Reason
 
-__all__ = ["Context", "Judgment", "Requirement", "StepUp", "Truth", "judge_all", "refusal"]
+__all__ = ["Context", "Judgment", "Requirement", "StepUp", "Truth", "are_met", "judge_all", "refusal"]
 
 
 class Truth(Enum):
@@ -28,7 +28,11 @@ class Truth(Enum):
     """It cannot be told, or an external policy has not been asked yet."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_NOTHING = read_only_dict({})
+_set = object.__setattr__
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, init=False)
 class Context:
     """What a requirement may look at besides the token.
 
@@ -42,16 +46,27 @@ class Context:
     Both mappings are copied, and are read-only: who is asked cannot change what is judged.
     """
 
-    now: float = 0.0
-    method: str = ""
-    path: str = ""
-    path_params: Mapping[str, str] = field(default_factory=dict)
-    answers: Mapping[Any, bool] = field(default_factory=dict)
+    now: float
+    method: str
+    path: str
+    path_params: Mapping[str, str]
+    answers: Mapping[Any, bool]
 
-    def __post_init__(self) -> None:
-        """Copy the mappings."""
-        object.__setattr__(self, "path_params", read_only_dict(self.path_params))
-        object.__setattr__(self, "answers", read_only_dict(self.answers))
+    def __init__(
+        self,
+        *,
+        now: float = 0.0,
+        method: str = "",
+        path: str = "",
+        path_params: Mapping[str, str] = _NOTHING,
+        answers: Mapping[Any, bool] = _NOTHING,
+    ) -> None:
+        """Copy the mappings. One is made for each request, and a generated `__init__` takes twice as long."""
+        _set(self, "now", now)
+        _set(self, "method", method)
+        _set(self, "path", path)
+        _set(self, "path_params", read_only_dict(path_params) if path_params else _NOTHING)
+        _set(self, "answers", read_only_dict(answers) if answers else _NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +152,12 @@ class Requirement(ABC):
     def met_by(self, token: AccessToken, context: Context) -> bool | None:
         """Whether the token meets it; None where that cannot be told, which never lets anyone in."""
 
+    def awaits(self) -> bool:
+        """Whether an external policy has a part in it, so that it cannot be checked at once."""
+        return False
+
     def judge(self, token: AccessToken | None, context: Context) -> Judgment:
-        """Judge one token, or none, which meets nothing."""
+        """Judge one token, or none, which meets nothing: what a refusal says. It agrees with `met_by`."""
         met = False if token is None else self.met_by(token, context)
         if met is True:
             return Judgment(truth=Truth.YES)
@@ -182,9 +201,8 @@ class _Pair(Requirement):
     left: Requirement
     right: Requirement
 
-    def met_by(self, token: AccessToken, context: Context) -> bool | None:
-        truth = self.judge(token, context).truth
-        return None if truth is Truth.UNKNOWN else truth is Truth.YES
+    def awaits(self) -> bool:
+        return self.left.awaits() or self.right.awaits()
 
     def leaves(self) -> Iterator[Requirement]:
         yield from self.left.leaves()
@@ -200,6 +218,10 @@ class _Pair(Requirement):
 class _All(_Pair):
     __slots__ = ()
 
+    def met_by(self, token: AccessToken, context: Context) -> bool | None:
+        left, right = self.left.met_by(token, context), self.right.met_by(token, context)
+        return False if left is False or right is False else (left is True and right is True) or None
+
     def judge(self, token: AccessToken | None, context: Context) -> Judgment:
         return self.left.judge(token, context) & self.right.judge(token, context)
 
@@ -212,6 +234,10 @@ class _All(_Pair):
 
 class _Any(_Pair):
     __slots__ = ()
+
+    def met_by(self, token: AccessToken, context: Context) -> bool | None:
+        left, right = self.left.met_by(token, context), self.right.met_by(token, context)
+        return True if left is True or right is True else None if left is not False or right is not False else False
 
     def judge(self, token: AccessToken | None, context: Context) -> Judgment:
         left, right = self.left.judge(token, context), self.right.judge(token, context)
@@ -237,8 +263,11 @@ class _Not(Requirement):
     inner: Requirement
 
     def met_by(self, token: AccessToken, context: Context) -> bool | None:
-        truth = self.inner.judge(token, context).truth
-        return None if truth is Truth.UNKNOWN else truth is Truth.NO
+        met = self.inner.met_by(token, context)
+        return not met if isinstance(met, bool) else None
+
+    def awaits(self) -> bool:
+        return self.inner.awaits()
 
     def judge(self, token: AccessToken | None, context: Context) -> Judgment:
         if token is None:
@@ -263,8 +292,16 @@ _WEIGHT = (Reason.SCOPE_MISSING, Reason.ROLE_MISSING, Reason.PERMISSION_MISSING)
 _STEP_UP = 2
 
 
+def are_met(parts: Iterable[tuple[Requirement, Context]], token: AccessToken) -> bool:
+    """Whether a token meets several requirements, each in its own context."""
+    for requirement, context in parts:  # noqa: SIM110 - a generator takes longer than all the rest
+        if requirement.met_by(token, context) is not True:
+            return False
+    return True
+
+
 def judge_all(parts: Iterable[tuple[Requirement, Context]], token: AccessToken | None) -> Judgment:
-    """Judge several requirements, each in its own context: all must be met."""
+    """Judge them, for what a refusal says: all must be met."""
     whole = Judgment(truth=Truth.YES)
     for requirement, context in parts:
         whole &= requirement.judge(token, context)

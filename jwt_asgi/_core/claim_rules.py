@@ -260,6 +260,10 @@ class ExternalPolicy(Requirement):
         """Return what was answered, or None before that."""
         return context.answers.get(self)
 
+    def awaits(self) -> bool:
+        """It is asked."""
+        return True
+
     def judge(self, token: AccessToken | None, context: Context) -> Judgment:
         """Return what was answered, or ask for it."""
         if token is None or self in context.answers:

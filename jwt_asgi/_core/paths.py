@@ -19,6 +19,10 @@ __all__ = ["Exemption", "RouteRule", "RouteRules", "is_preflight", "method_of", 
 
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _WEBSOCKET = "WEBSOCKET"
+# Of a slash, a backslash, a dot and a percent sign
+_CODES = re.compile(rb"%(2f|5c|2e|25)", re.IGNORECASE)
+# A segment that is empty or all dots, or what some read as the end of one
+_LEADS_OUT = re.compile(r"[\\;%]|(^|/)\.{0,2}(/|\Z)")
 
 
 def method_of(scope: Mapping[str, Any]) -> str:
@@ -88,7 +92,7 @@ class RouteRule(NamedTuple):
 class RouteRules:
     """Which requirement is for which method and path. All that cover a request must be met, in whatever order."""
 
-    __slots__ = ("_rules",)
+    __slots__ = ("_root", "_rules")
 
     def __init__(self, rules: Mapping[str, Requirement] | Any) -> None:  # noqa: ANN401 - checked
         """Check the patterns.
@@ -103,6 +107,9 @@ class RouteRules:
             if not isinstance(requirement, Requirement):
                 raise ConfigurationError("rules", f"expected a requirement for {pattern!r}; got {requirement!r}")
         self._rules = tuple((_Pattern.parse(pattern), requirement) for pattern, requirement in rules.items())
+        self._root = _Node()
+        for number, (pattern, _) in enumerate(self._rules):
+            self._root.add(number, pattern)
 
     def requirements(self) -> Mapping[str, Requirement]:
         """Return every requirement by its pattern."""
@@ -123,11 +130,12 @@ class RouteRules:
             or not _is_plainly_encoded(scope)
         ):
             return []
-        found = []
-        for pattern, requirement in self._rules:
-            if (parameters := pattern.match(method, segments)) is not None:
-                found.append(RouteRule(requirement, parameters))
-        return found
+        covering = [self._rules[number] for number in sorted(self._root.find(segments))]
+        return [
+            RouteRule(requirement, pattern.parameters(segments))
+            for pattern, requirement in covering
+            if pattern.methods is None or method in pattern.methods
+        ]
 
 
 def needed_scopes(rules: Sequence[RouteRule]) -> tuple[str, ...]:
@@ -166,20 +174,38 @@ class _Pattern:
         methods = None if method is None else frozenset({method} | ({"HEAD"} if method == "GET" else set()))
         return cls(text, methods, kept, names, below)
 
-    def match(self, method: str, segments: Sequence[str]) -> dict[str, str] | None:
-        """Return the path parameters, or None where the method or the path is another."""
-        own = self.segments
-        if self.methods is not None and method not in self.methods:
-            return None
-        if len(segments) < len(own) or (len(segments) > len(own) and not self.below):
-            return None
-        values: list[str] = []
-        for mine, theirs in zip(own, segments, strict=False):
-            if mine is None:
-                values.append(theirs)
-            elif mine != theirs:
-                return None
+    def parameters(self, segments: Sequence[str]) -> dict[str, str]:
+        """Return the path parameters of a path that it matches."""
+        values = [theirs for mine, theirs in zip(self.segments, segments, strict=False) if mine is None]
         return dict(zip(self.names, values, strict=True))
+
+
+class _Node:
+    """The patterns that begin with the same segments, by their numbers; a child under None stands for any segment."""
+
+    __slots__ = ("below", "children", "here")
+
+    def __init__(self) -> None:
+        self.children: dict[str | None, _Node] = {}
+        self.here: list[int] = []
+        self.below: list[int] = []
+
+    def add(self, number: int, pattern: _Pattern) -> None:
+        node = self
+        for segment in pattern.segments:
+            node = node.children.setdefault(segment, _Node())
+        (node.below if pattern.below else node.here).append(number)
+
+    def find(self, segments: Sequence[str]) -> list[int]:
+        """Return the patterns that a path matches."""
+        nodes, found = [self], [*self.below]
+        for segment in segments:
+            nodes = [node.children[name] for node in nodes for name in (segment, None) if name in node.children]
+            for node in nodes:
+                found += node.below
+        for node in nodes:
+            found += node.here
+        return found
 
 
 def _method_and_path(option: str, pattern: object, expected: str) -> tuple[str | None, str]:
@@ -193,12 +219,9 @@ def _method_and_path(option: str, pattern: object, expected: str) -> tuple[str |
 
 def _is_plainly_encoded(scope: Mapping[str, Any]) -> bool:
     """Whether nothing was encoded that another router or file system may decode, or not, before it looks at it."""
-    raw_path: bytes = (scope.get("raw_path") or b"").lower()
-    return not any(code in raw_path for code in (b"%2f", b"%5c", b"%2e", b"%25"))
+    return _CODES.search(scope.get("raw_path") or b"") is None
 
 
 def _is_plain(rest: str) -> bool:
     """Whether what lies below a prefix cannot lead out of it in the eyes of another router or file system."""
-    if not rest.isprintable() or any(character in rest for character in "\\;%"):
-        return False
-    return not any(segment in {"", ".", ".."} for segment in rest.split("/"))
+    return rest.isprintable() and _LEADS_OUT.search(rest) is None

@@ -19,7 +19,7 @@ from jwt_asgi import (
     Scope,
     check_access,
 )
-from jwt_asgi._core.access import Context
+from jwt_asgi._core.access import Context, Truth
 from jwt_asgi._core.access_token import Grants
 from jwt_asgi._core.claim_rules import Acr
 from jwt_asgi._core.jwks import secret_key
@@ -122,6 +122,15 @@ def test_a_rule_means_what_its_words_say(tree: Tree, token: AccessToken) -> None
     if error is not None:
         assert error.missing
         assert all(error.missing)
+
+
+@given(trees(scopes | roles | unknown | step_ups), tokens)
+@examples(120)
+def test_what_a_refusal_is_made_of_agrees_with_the_decision(tree: Tree, token: AccessToken) -> None:
+    rule = rule_of(tree)
+    truths = {True: Truth.YES, False: Truth.NO, None: Truth.UNKNOWN}
+    for either in (rule, ~rule):
+        assert either.judge(token, CONTEXT).truth is truths[either.met_by(token, CONTEXT)]
 
 
 @given(trees(scopes | roles | unknown | step_ups))
