@@ -362,6 +362,13 @@ async def test_an_exemption_of_what_is_below_opens_routes_that_end_with_a_slash(
         "GET /simple/{name}/ | unprotected | nothing",
         "GET /simple/{name}/{file} | unprotected | nothing",
     ]
+    alone = behind(starlette(Route("/simple/{name}/", ok)), exempt=["/simple/*"])
+    assert findings(await audited(alone, ["/simple/{name}/"])) == []
+    partly = behind(starlette(Route("/{kind}/{name}/", ok)), exempt=["/simple/*"])
+    assert lines(await audited(partly)) == [
+        "GET /{kind}/{name}/ | protected | any token",
+        "GET /simple/* | unprotected | nothing",
+    ]
 
 
 async def test_an_exemption_is_told_at_the_route_that_takes_the_request() -> None:
