@@ -176,7 +176,7 @@ class AsyncioDeadline(Deadline):
         self, call: Callable[[*Arguments], Awaitable[Result]], *arguments: *Arguments, listens: bool
     ) -> Result:
         """As of `Deadline`."""
-        if self._passed:
+        if self.has_passed():
             raise ConnectionExpired
         visitor = Visitor(listens=listens)
         self._visitors.add(visitor)

@@ -27,3 +27,14 @@ def test_a_part_of_the_benchmark_that_does_not_exist_is_refused_with_the_names_o
     done = benchmark("--only", "thread")
     assert done.returncode == 2
     assert "cold, unknown, new-kid, threads, replay, p99, stall, memory" in done.stderr
+
+
+def test_the_benchmark_of_the_door_finds_that_nothing_of_ours_hops_to_a_thread() -> None:
+    command = [sys.executable, "-m", "benchmarks.door", "--seconds", "0", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    hops = {(cost["group"], cost["name"]): cost["hops"] for cost in json.loads(done.stdout)["costs"]}
+    plain = ("FastAPI", "plain dependency that does nothing")
+    assert hops.pop(plain) == 1
+    assert len(hops) >= 15
+    assert set(hops.values()) == {0}
