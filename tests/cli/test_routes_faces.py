@@ -96,4 +96,4 @@ async def test_the_face_of_litestar() -> None:
         "GET /todos | protected | scope todos:read",
     ]
     found = await audited(behind(application(), exempt=["/todos"]))
-    assert findings(found) == ["fault refused-to-all GET /todos"]
+    assert findings(found) == ["fault refused-to-all GET /todos", "warning preflight * /mounted/*"]
