@@ -41,6 +41,7 @@ __all__ = [
     "fastmcp_verifier",
 ]
 
+_WITHOUT_MESSAGE = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 _MAX_BODY_BYTES = 4 * 1024 * 1024
 """What the SDK takes, by default."""
 
@@ -129,14 +130,12 @@ class MCPGuard:
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Let the message through, or refuse it."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             return await self._app(scope, receive, send)
-        if "jwt" not in scope:
-            raise ConfigurationError("MCPGuard", "no token was verified: write JWTMiddleware(MCPGuard(...), ...)")
-        token: AccessToken | None = scope["jwt"]
-        if token is not None:
-            scope["user"] = AuthenticatedUser(MCPAccessToken.of(token, _text(scope)))
-        if self.tools is None or scope["method"] != "POST":
+        token = _introduced(scope)
+        if self.tools is not None and scope["type"] == "websocket":
+            raise AccessError(Reason.ROUTE_NOT_COVERED, "rules of tools are for messages over HTTP")
+        if self.tools is None or scope["method"] in _WITHOUT_MESSAGE:
             return await self._app(scope, receive, send)
         messages = await _read(receive, self._limit)
         if messages is None:
@@ -231,6 +230,16 @@ def fastmcp_verifier(
             return await verifier.verify_token(token)
 
     return Adapter(base_url=base_url, required_scopes=list(required_scopes))
+
+
+def _introduced(scope: ASGIScope) -> AccessToken | None:
+    """Tell the SDK who calls, and return the token."""
+    if "jwt" not in scope:
+        raise ConfigurationError("MCPGuard", "no token was verified: write JWTMiddleware(MCPGuard(...), ...)")
+    token: AccessToken | None = scope["jwt"]
+    if token is not None:
+        scope["user"] = AuthenticatedUser(MCPAccessToken.of(token, _text(scope)))
+    return token
 
 
 def _text(scope: ASGIScope) -> str:

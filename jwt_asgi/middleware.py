@@ -192,15 +192,16 @@ class JWTMiddleware:
     ) -> Passage:
         if token is None or not self._end_at_expiry:
             return Passage(scope, receive, send, verdict)
-        return ExpiringPassage(scope, receive, send, verdict, partial(self._credentials, token, scope))
+        # As it is now: a framework writes into the scope what it has matched
+        asked = scope if self._reauthenticate is None else dict(scope)
+        return ExpiringPassage(scope, receive, send, verdict, partial(self._credentials, token, scope, asked))
 
-    def _credentials(self, token: AccessToken, scope: ASGIScope) -> Renewer:
+    def _credentials(self, token: AccessToken, scope: ASGIScope, asked: ASGIScope) -> Renewer:
         return Renewer(
             token,
             self.verifier,
             find=self._reauthenticate,
-            # As it is now: a framework writes into the scope what it has matched
-            admit=partial(self._meet_rules, scope=scope if self._reauthenticate is None else dict(scope)),
+            admit=partial(self._meet_rules, scope=asked),
             identify=partial(set_identity, scope),
             tell=self._gate.tell,
         )

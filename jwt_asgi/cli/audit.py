@@ -28,6 +28,8 @@ __all__ = ["Audit", "Public", "Remark", "Row", "audit"]
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 """Those that a route for all methods is judged by."""
 _HARMLESS: Final = ("jwt_asgi.", "starlette.", "fastapi.", "litestar.", "uvicorn.", "mcp.")
+_ANSWER_OPTIONS: Final = ("quart.", "mcp.", "jwt_asgi.")
+"""Applications whose routes cannot be seen, and which answer OPTIONS by themselves."""
 _METADATA: Final = "/.well-known/oauth-protected-resource"
 _WORST: Final = tuple(State)
 
@@ -248,8 +250,13 @@ def _wrong(row: Row) -> Iterator[Remark]:
         yield Remark("refused-to-all", Status.FAULT, row.title, f"no token gets in: {row.verdict.why}")
     elif state is State.BROKEN:
         yield Remark("no-verifier", Status.FAULT, row.title, row.verdict.why)
-    elif row.method == "OPTIONS" and any(name.startswith(("JWT", "rules")) for name in row.verdict.by):
+    elif _takes_preflights(row) and any(name.startswith(("JWT", "rules")) for name in row.verdict.by):
         yield Remark("preflight", Status.WARNING, row.title, "a CORS preflight comes to it without a token")
+
+
+def _takes_preflights(row: Row) -> bool:
+    unseen = row.method == ANY and row.kind is Kind.OPAQUE
+    return row.method == "OPTIONS" or (unseen and not row.name.startswith(_ANSWER_OPTIONS))
 
 
 def _unused(endpoints: Sequence[Endpoint]) -> Iterator[Remark]:

@@ -163,7 +163,9 @@ def enforced(thing: object) -> Iterator[Step]:
     while thing is not None and not any(one is thing for one in seen):
         seen.append(thing)
         if isinstance(attribute(thing, "verifier"), Verifier):
-            yield _verifies(thing)
+            # Whoever holds a verifier, and does not say what it asks for, may let anybody through
+            asks = isinstance(attribute(thing, "jwt_requirement"), Requirement)
+            yield _verifies(thing) if asks else Behind(name_of(thing), scheme=True)
             return
         inner = thing.func if isinstance(thing, partial) else attribute(thing, "__wrapped__")
         requirement = attribute(thing, "jwt_requirement")
@@ -184,9 +186,7 @@ def _outermost(seen: Sequence[object]) -> Requirement:
 
 
 def _verifies(thing: object) -> Verifies:
-    found = attribute(thing, "jwt_requirement")
-    requirement = found if isinstance(found, Requirement) else AnyToken()
-    return Verifies(name_of(attribute(thing, "_bearer") or thing), requirement, optional(thing))
+    return Verifies(name_of(attribute(thing, "_bearer") or thing), attribute(thing, "jwt_requirement"), optional(thing))
 
 
 def _starlette_requires(wrapper: FunctionType) -> Iterator[Step]:

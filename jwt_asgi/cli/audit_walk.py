@@ -19,6 +19,7 @@ from jwt_asgi.verifier import Verifier
 __all__ = ["Place", "all_scopes", "is_a", "labelled", "name_of", "optional", "peeled", "step_of", "walk"]
 
 _INWARD: Final = ("app", "_app", "asgi_app", "asgi_handler", "application", "other_asgi_app", "wrapped_app")
+_TRUSTED: Final = ("jwt_asgi.", "starlette.", "fastapi.", "litestar.")
 _REFUSALS: Final = frozenset({400, 401, 403})
 """How Starlette's AuthenticationMiddleware refuses, with and without `on_error`, and WebSockets."""
 
@@ -47,6 +48,8 @@ def walk(thing: object, place: Place | None = None, seen: tuple[object, ...] = (
         return iter(_opaque(thing, place))
     if isinstance(thing, MethodType):
         return walk(thing.__self__, place, seen)
+    if _is_overridden(thing):
+        place = place.past(Behind(labelled(thing)))
     for module, kind, reader in _READERS:
         if is_a(thing, module, kind):
             return iter(reader(thing, place))
@@ -54,6 +57,12 @@ def walk(thing: object, place: Place | None = None, seen: tuple[object, ...] = (
         metadata = _metadata(thing, place)
         return _chain(metadata, _inside(thing, place.past(step), (*seen, thing)))
     return _inside(thing, place, (*seen, thing))
+
+
+def _is_overridden(thing: object) -> bool:
+    """Whether a class of the user's own takes the calls of an application or a door first, and may answer by itself."""
+    owner = next((kind for kind in type(thing).__mro__ if "__call__" in vars(kind)), object)
+    return _is_known(thing) and not owner.__module__.startswith(_TRUSTED)
 
 
 def is_a(thing: object, module: str, name: str) -> bool:

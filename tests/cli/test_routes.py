@@ -396,14 +396,22 @@ async def test_an_unknown_application_is_opaque_and_its_rules_are_the_best_that_
         "* /admin/* | protected | role admin",
         "* /* | refused to all | -",
     ]
-    assert findings(found) == ["not checked opaque tests.cli.test_routes.endless"]
+    assert findings(found) == [
+        "warning preflight * /admin/*",
+        "warning preflight * /*",
+        "not checked opaque tests.cli.test_routes.endless",
+    ]
+    preflight = [(b"origin", b"https://app.test"), (b"access-control-request-method", b"GET")]
+    assert (await http(behind(endless), method="OPTIONS", headers=preflight)).body == b"opaque"
 
 
 async def test_quart_is_opaque_behind_the_door_in_its_stack() -> None:
     app = Quart("service")
     app.asgi_app = behind(app.asgi_app)  # type: ignore[method-assign, assignment]
-    (row,) = (await audited(app)).rows
+    found = await audited(app)
+    (row,) = found.rows
     assert (row.state, row.name) == ("protected", "quart.app.Quart")
+    assert findings(found) == ["not checked opaque quart.app.Quart"]
 
 
 def test_the_command_says_whose_rules_cannot_be_seen(
@@ -712,6 +720,56 @@ async def test_what_stands_before_the_door_and_may_answer_is_told() -> None:
     assert [remark.code for remark in found.remarks] == ["outside", "outside"]
     assert [remark.where.rpartition(".")[2] for remark in found.remarks] == [metrics.__name__, "Wrapper"]
     assert found.good
+
+
+class Health(Starlette):
+    """Answers a path by itself."""
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/healthz":
+            return await endless(scope, receive, send)
+        return await super().__call__(scope, receive, send)
+
+
+class Lenient(JWTMiddleware):
+    """A door that lets a path through."""
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/healthz":
+            return await self._app(scope, receive, send)
+        return await super().__call__(scope, receive, send)
+
+
+@pytest.mark.parametrize("kind", ["application", "door"])
+async def test_a_class_of_the_users_own_may_answer_before_the_door_too(kind: str) -> None:
+    route = Route("/todos", ok)
+    app: Any = Lenient(starlette(route), **OPTIONS)
+    if kind == "application":
+        app = Health(routes=[route], middleware=[Middleware(DOOR, **OPTIONS)])
+    found = await audited(app)
+    assert lines(found) == ["GET /todos | protected | any token"]
+    assert [(one.code, one.where.rpartition(".")[2]) for one in found.remarks] == [
+        ("outside", type(app).__name__),
+    ]
+    assert (await http(app, path="/healthz")).status in {200, 404}
+
+
+class Lax:
+    """A dependency that holds a verifier, and lets anybody through."""
+
+    def __init__(self) -> None:
+        self.verifier = Bearer().verifier
+
+    async def __call__(self, request: Request) -> None:
+        request.scope["jwt"] = None
+
+
+async def test_who_holds_a_verifier_and_does_not_say_what_it_asks_for_is_not_judged() -> None:
+    app = FastAPI(openapi_url=None)
+    app.get("/todos", dependencies=[Depends(Lax())])(lambda: "")
+    found = await audited(app)
+    assert lines(found) == ["GET /todos | unprotected | nothing"]
+    assert found.rows[0].verdict.by == ("Lax, which is not judged",)
 
 
 async def test_a_route_that_another_takes_before_it_is_told() -> None:

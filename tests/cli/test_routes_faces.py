@@ -108,7 +108,11 @@ async def test_the_face_of_litestar() -> None:
         "GET /todos | protected | scope todos:read",
     ]
     found = await audited(behind(application(), exempt=["/todos"]))
-    assert findings(found) == ["fault refused-to-all GET /todos", OPAQUE]
+    assert findings(found) == [
+        "fault refused-to-all GET /todos",
+        "warning preflight * /mounted/*",
+        OPAQUE,
+    ]
     found = await audited(application())
     assert {(row.state, row.verdict.by[0]) for row in found.rows} == {("broken", "JWTPlugin()")}
     assert "fault no-verifier GET /free" in findings(found)
@@ -131,7 +135,11 @@ async def test_the_face_of_quart_is_its_door_around_what_cannot_be_seen() -> Non
 async def test_the_face_of_django_is_the_door_around_what_cannot_be_seen() -> None:
     found = await audited(behind(get_asgi_application(), rules={"/admin/*": Role("admin")}))
     assert lines(found) == ["* /admin/* | protected | role admin", "* /* | refused to all | -"]
-    assert findings(found) == ["not checked opaque django.core.handlers.asgi.ASGIHandler"]
+    assert findings(found) == [
+        "warning preflight * /admin/*",
+        "warning preflight * /*",
+        "not checked opaque django.core.handlers.asgi.ASGIHandler",
+    ]
 
 
 def mcp_server(tools: Any) -> MCPGuard:

@@ -490,7 +490,7 @@ async def test_an_exempt_path_opens_no_mount_whose_inner_path_is_equal() -> None
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/healthz", 200), ("/healthz/", 401), ("/docs/a", 200), ("/docs/a/", 401), ("//healthz", 401)]
+    ("path", "status"), [("/healthz", 200), ("/healthz/", 401), ("/docs/a", 200), ("/docs/a/", 200), ("//healthz", 401)]
 )
 async def test_the_door_around_takes_exempt_paths_as_they_are_written(path: str, status: int) -> None:
     assert (await http(behind(anywhere, exempt=["/healthz", "/docs/*"]), path=path)).status == status

@@ -48,7 +48,7 @@ from jwt_asgi.mcp import (
 )
 from jwt_asgi.testing import TestIssuer
 from jwt_asgi.types import ASGIApp, ASGIScope, FetchResponse, Message, Receive, Send
-from tests.asgi import Answer, http
+from tests.asgi import Answer, http, websocket
 
 URL = "https://notes.example.com/mcp"
 ISSUER = TestIssuer(audience=URL, algorithms=["ES256"])
@@ -352,6 +352,26 @@ async def test_the_guard_passes_on_what_is_no_request_and_streams() -> None:
     await guard({"type": "lifespan"}, no_receive, no_send)
     await guard({"type": "http", "method": "GET", "jwt": None}, no_receive, no_send)
     assert [scope["type"] for scope in seen] == ["lifespan", "http"]
+
+
+@pytest.mark.parametrize("method", ["PUT", "post", "PATCH", "QUERY"])
+async def test_a_message_is_held_against_the_rules_whatever_method_brings_it(method: str) -> None:
+    body = json.dumps({"method": "tools/call", "params": {"name": "add"}}).encode()
+    app = door(MCPGuard(never, tools=TOOLS))
+    assert (await http(app, method=method, token=ISSUER.token(), body=body)).status == 403
+
+
+async def test_a_websocket_whose_messages_no_rule_is_held_against_is_refused_where_there_are_rules() -> None:
+    told: list[Decision] = []
+    app = door(MCPGuard(never, tools=TOOLS), told)
+    answer = await websocket(app, token=ISSUER.token(), extensions={"websocket.http.response": {}})
+    assert answer.denial is not None
+    assert answer.denial.status == 403
+    assert [decision.reason for decision in told] == [Reason.ROUTE_NOT_COVERED]
+
+
+async def never(scope: ASGIScope, receive: Receive, send: Send) -> None:
+    pytest.fail("the server was reached")
 
 
 def test_the_rules_of_a_guard_are_rules() -> None:
