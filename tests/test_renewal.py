@@ -143,7 +143,7 @@ async def test_tokens_of_nobody_cannot_be_told_apart_and_so_not_renewed() -> Non
 async def test_below_a_mount_a_new_token_is_held_against_the_rules_of_the_path_that_was_asked_for(
     scope: str, admitted: bool
 ) -> None:
-    talk, connection = Talk(), Connection("websocket", ISSUER.token(scope="chat"), path="/chat/room")
+    talk, connection = Talk(), Connection("websocket", ISSUER.token(scope="chat"), path="/chat/room/a")
     connection.text(f"token {ISSUER.token(scope=scope)}")
     connection.text("one")
     connection.arrive({"type": "websocket.disconnect", "code": 1001})
@@ -153,7 +153,7 @@ async def test_below_a_mount_a_new_token_is_held_against_the_rules_of_the_path_t
     assert talk.texts == (["one"] if admitted else [])
     assert closed(connection) is not admitted
     only = {"/chat/*": Scope("chat")}
-    again = Connection("websocket", ISSUER.token(scope="chat"), path="/chat/room")
+    again = Connection("websocket", ISSUER.token(scope="chat"), path="/chat/room/a")
     again.text(f"token {ISSUER.token(scope=scope)}")
     again.arrive({"type": "websocket.disconnect", "code": 1001})
     await again.run(expiring(app, life=100, reauthenticate=find, rules=only))
