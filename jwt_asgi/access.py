@@ -59,8 +59,9 @@ def check_access(
 
     Raises:
         AccessError: it does not; the reason says what is missing, a scope first.
-        ConfigurationError: the rule has an `ExternalPolicy`: await `authorize` for that.
+        ConfigurationError: it is no rule; or it has an `ExternalPolicy`: await `authorize` for that.
     """
+    _check_rule("check_access", requirement)
     if requirement.awaits():
         raise ConfigurationError("check_access", "a rule with an ExternalPolicy is awaited: await authorize(...)")
     context = _context(context, path_params)
@@ -84,6 +85,7 @@ async def authorize(
     Raises:
         AccessError: it does not; or, with `access_undecided`, a policy did not answer.
     """
+    _check_rule("authorize", requirement)
     return await _authorize(token, [(requirement, _context(context, path_params))])
 
 
@@ -94,6 +96,11 @@ async def authorize_all(token: AccessToken | None, parts: Sequence[tuple[Require
         AccessError: as `authorize`.
     """
     return await _authorize(token, [(requirement, _context(context, None)) for requirement, context in parts])
+
+
+def _check_rule(function: str, requirement: object) -> None:
+    if not isinstance(requirement, Requirement):
+        raise ConfigurationError(function, f'expected a rule, as Scope("todos:read"); got {requirement!r}')
 
 
 async def _authorize(token: AccessToken | None, parts: list[tuple[Requirement, Context]]) -> AccessToken:

@@ -1,4 +1,4 @@
-"""The door in Django, under ASGI: `JWTAuthMiddleware` for `request.auth` and refusals, `require` for views.
+"""The door in Django, under ASGI: `RequestAuthMiddleware` for `request.auth` and refusals, `require` for views.
 
 The door itself stands in `asgi.py`: `application = JWTMiddleware(get_asgi_application(), issuer=..., ...)`.
 """
@@ -22,16 +22,16 @@ from jwt_asgi.errors import AccessError, ConfigurationError, Reason
 from jwt_asgi.gate import REFUSE
 from jwt_asgi.types import ASGIScope
 
-__all__ = ["DRFAuthentication", "JWTAuthMiddleware", "refuse", "require"]
+__all__ = ["DRFAuthentication", "RequestAuthMiddleware", "refuse", "require"]
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 
-class JWTAuthMiddleware:
+class RequestAuthMiddleware:
     """Puts the verified token on `request.auth`, and lets an `AccessError` of a view be answered as the door answers.
 
-    `MIDDLEWARE = [..., "jwt_asgi.django.JWTAuthMiddleware"]`. `request.auth` is None where no token was needed and none
-    was sent. `request.user` stays Django's.
+    `MIDDLEWARE = [..., "jwt_asgi.django.RequestAuthMiddleware"]`. `request.auth` is None where no token was needed and
+    none was sent. `request.user` stays Django's.
 
     Raises:
         ConfigurationError: in a request: there is no door, or no ASGI.

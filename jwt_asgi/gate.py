@@ -68,6 +68,9 @@ class Gate:
         **issuer: Unpack[IssuerOptions],
     ) -> None:
         """Check the options; nothing is fetched."""
+        if unknown := sorted(issuer.keys() - IssuerOptions.__optional_keys__):
+            known = ", ".join(sorted(GateOptions.__optional_keys__))
+            raise ConfigurationError(", ".join(unknown), f"there is no such option here; the options are {known}")
         self.verifier = _verifier(verifier, issuer)
         self._anonymous = flag("anonymous", anonymous)
         self._realm = check_realm(realm)

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from copy import copy
+from functools import partial
 from time import perf_counter
 from typing import Annotated, Any, Unpack, cast
 
@@ -29,6 +30,7 @@ from jwt_asgi.access import AnyToken, Context, Requirement, authorize, check_acc
 from jwt_asgi.errors import AccessError, ConfigurationError
 from jwt_asgi.gate import GateOptions, refuse
 from jwt_asgi.middleware import JWTMiddleware
+from jwt_asgi.renewal import Reauthenticate
 from jwt_asgi.types import ASGIApp, ASGIScope
 from jwt_asgi.verifier import StartUp, check_start_up
 
@@ -76,9 +78,11 @@ class JWTPlugin(InitPlugin, ReceiveRoutePlugin):
     Args:
         exempt: Paths, as those of `JWTMiddleware`, of routes that are no mounts. A slash at the end does not count.
         startup: As that of `JWTMiddleware`.
+        end_at_expiry: Likewise.
+        reauthenticate: Likewise.
         dependency: The name of the dependency that is the token; None: there is none.
         scheme: The name of the security scheme in OpenAPI documents.
-        gate: The other options of `JWTMiddleware`.
+        gate: The options of the issuer; `verifier`, `anonymous`, `realm`, `resource`, `hooks`.
 
     Raises:
         ConfigurationError: an option is missing or wrong.
@@ -89,13 +93,20 @@ class JWTPlugin(InitPlugin, ReceiveRoutePlugin):
         *,
         exempt: Sequence[str] = (),
         startup: StartUp = "lazy",
+        end_at_expiry: bool = True,
+        reauthenticate: Reauthenticate | None = None,
         dependency: str | None = "token",
         scheme: str = "JWT",
         **gate: Unpack[GateOptions],
     ) -> None:
         """Check the options; nothing is fetched."""
-        behind = not gate and not exempt and startup == "lazy"
-        self._door = None if behind else _Door(exempt=exempt, **gate)
+        if "rules" in gate:
+            # In a mount, Litestar has cut off what they would match
+            detail = "expected guards on the routes; for rules, put JWTMiddleware around the application"
+            raise ConfigurationError("rules", detail)
+        behind = not gate and not exempt and startup == "lazy" and end_at_expiry and reauthenticate is None
+        door = partial(_Door, exempt=exempt, end_at_expiry=end_at_expiry, reauthenticate=reauthenticate)
+        self._door = None if behind else door(**gate)
         self.verifier = None if self._door is None else self._door.verifier
         self._startup: StartUp = check_start_up(startup)
         self._dependency, self._scheme = dependency, scheme
@@ -147,8 +158,8 @@ class JWTPlugin(InitPlugin, ReceiveRoutePlugin):
 class _Door(JWTMiddleware):
     """The door in Litestar's own stack, called where the route is known already; one for all routes."""
 
-    def __init__(self, *, exempt: Sequence[str], **gate: Unpack[GateOptions]) -> None:
-        super().__init__(_nowhere, exempt=exempt, **gate)
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - those of `JWTMiddleware`, as the plugin has them
+        super().__init__(_nowhere, **options)
         self.scopes: set[str] = set()
 
     def around(self, app: ASGIApp) -> _Door:

@@ -399,3 +399,11 @@ async def test_tenants_are_granted_too() -> None:
 def test_grants_are_a_function(grants: Any) -> None:
     with pytest.raises(ConfigurationError, match="grants: expected a function"):
         Service(grants)
+
+
+@pytest.mark.parametrize("rule", ["todos:read", None, Scope])
+async def test_what_is_no_rule_is_told(rule: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"check_access: expected a rule, as Scope\("):
+        check_access(None, rule)
+    with pytest.raises(ConfigurationError, match=r"authorize: expected a rule, as Scope\("):
+        await authorize(None, rule)

@@ -19,7 +19,7 @@ from examples import chat, mcp_server, todo_api
 from examples.plain_asgi import notes
 from jwt_asgi import JWTMiddleware
 from jwt_asgi.apps import doors
-from jwt_asgi.testing import TestIssuer
+from jwt_asgi.testing import TestIssuer, plugin
 from tests.asgi import http, websocket
 from tests.connection import CLOSE, EPOCH, Clock, Connection, until
 from tests.interop.mcp_parties import Person, listening, served
@@ -46,8 +46,8 @@ def test_the_suite_of_the_todo_list_passes_as_users_run_it(
     shutil.copy(SUITE, pytester.path)
     pytester.makeini("[pytest]\njwt_asgi_app = examples.todo_api:app\n")
     # A plugin that is installed is left out, since it would be there twice
-    own = ("-p", "no:jwt_asgi", "-p", "jwt_asgi.testing.plugin", "-p", "no:cacheprovider", "-W", "error")
-    outcomes = pytester.runpytest_inprocess(*own).parseoutcomes()
+    own = ("-p", "no:jwt_asgi", "-p", "no:cacheprovider", "-W", "error")
+    outcomes = pytester.runpytest_inprocess(*own, plugins=[plugin]).parseoutcomes()
     assert set(outcomes) == {"passed"}
     assert outcomes["passed"] >= 10
     assert len(SUITE.read_text(encoding="utf-8").splitlines()) <= 40

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -14,6 +15,7 @@ from jwt_asgi import (
     ConfigurationError,
     Decision,
     JWTASGIError,
+    JWTMiddleware,
     KeysUnavailable,
     Reason,
     TokenError,
@@ -24,6 +26,7 @@ from jwt_asgi._core.resource import ProtectedResource
 from jwt_asgi.gate import Gate, list_of
 from jwt_asgi.instrumentation import LoggingHook, Outcome
 from jwt_asgi.testing import TestIssuer
+from jwt_asgi.types import ASGIScope, Receive, Send
 from tests.core.builders import access_token
 
 ISSUER = TestIssuer(algorithms=["ES256"])
@@ -172,3 +175,14 @@ def test_a_list_has_entries_of_one_kind(values: Any) -> None:
     with pytest.raises(ConfigurationError):
         list_of("names", values, str, "texts")
     assert list_of("names", ["a"], str, "texts") == ["a"]
+
+
+async def _nothing(scope: ASGIScope, receive: Receive, send: Send) -> None:
+    """Any application."""
+
+
+@pytest.mark.parametrize("build", [Gate, partial(JWTMiddleware, _nothing)])
+def test_an_option_that_there_is_not_is_told_with_those_that_there_are(build: Callable[..., object]) -> None:
+    options: dict[str, Any] = {**ISSUER.options(), "isuer": "https://issuer.test"}
+    with pytest.raises(ConfigurationError, match="isuer: there is no such option here; the options are algorithms, "):
+        build(**options)

@@ -986,7 +986,7 @@ def test_a_trusted_issuer_in_the_place_of_a_verifier_stops_the_start() -> None:
 
 
 def test_an_unknown_option_stops_the_start() -> None:
-    with pytest.raises(TypeError, match="audiences"):
+    with pytest.raises(ConfigurationError, match="audiences: there is no such option here; the options are"):
         build(**GOOD, audiences=["https://other.test"])
 
 

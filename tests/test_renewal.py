@@ -153,6 +153,7 @@ async def test_below_a_mount_a_new_token_is_held_against_the_rules_of_the_path_t
     assert talk.texts == (["one"] if admitted else [])
     assert closed(connection) is not admitted
     only = {"/chat/*": Scope("chat")}
+    app = Starlette(routes=[Mount("/chat", Mount("/room", Talk()))])
     again = Connection("websocket", ISSUER.token(scope="chat"), path="/chat/room/a")
     again.text(f"token {ISSUER.token(scope=scope)}")
     again.arrive({"type": "websocket.disconnect", "code": 1001})

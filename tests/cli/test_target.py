@@ -239,7 +239,7 @@ def test_whatever_is_called_as_asgi_says_is_an_application(
     [
         (
             "issuer='https://a.test', audience='a', algorithms=['ES256'], nonsense=1",
-            "TypeError: TrustedIssuer.__init__() ",
+            "it is configured wrongly: nonsense: there is no such option here; the options are ",
         ),
         ("issuer='https://a.test'", "it is configured wrongly: audience, algorithms: required"),
     ],

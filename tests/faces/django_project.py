@@ -20,7 +20,7 @@ settings.configure(
     ALLOWED_HOSTS=["*"],
     ROOT_URLCONF=__name__,
     INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "rest_framework"],
-    MIDDLEWARE=["jwt_asgi.django.JWTAuthMiddleware"],
+    MIDDLEWARE=["jwt_asgi.django.RequestAuthMiddleware"],
     LOGGING_CONFIG=None,
     REST_FRAMEWORK={
         "DEFAULT_AUTHENTICATION_CLASSES": ["jwt_asgi.django.DRFAuthentication"],
@@ -38,7 +38,7 @@ from rest_framework.permissions import IsAuthenticated  # noqa: E402
 from rest_framework.response import Response  # noqa: E402
 from rest_framework.views import APIView  # noqa: E402
 
-from jwt_asgi.django import JWTAuthMiddleware, refuse, require  # noqa: E402
+from jwt_asgi.django import RequestAuthMiddleware, refuse, require  # noqa: E402
 from jwt_asgi.errors import AccessError  # noqa: E402
 
 READ = Scope("todos:read")
@@ -232,7 +232,7 @@ class OwnMiddleware:
         return await self._get_response(request)
 
 
-class WatchedMiddleware(JWTAuthMiddleware):
+class WatchedMiddleware(RequestAuthMiddleware):
     """Ours, with a look at where it runs."""
 
     def __call__(self, request: HttpRequest) -> Any:

@@ -211,7 +211,7 @@ async def test_a_refusal_after_the_response_has_begun_is_raised_on(app: ASGIApp,
     assert [decision.outcome for decision in told] == [Outcome.GRANTED]
 
 
-OURS = "jwt_asgi.django.JWTAuthMiddleware"
+OURS = "jwt_asgi.django.RequestAuthMiddleware"
 SYNC = "tests.faces.django_project.SyncMiddleware"
 WATCHED = "tests.faces.django_project.WatchedMiddleware"
 OWN = "tests.faces.django_project.OwnMiddleware"

@@ -31,7 +31,7 @@ from jwt_asgi import (
     Verifier,
     check_access,
 )
-from jwt_asgi.access import Context, ExternalPolicy, PathParam, Subject
+from jwt_asgi.access import AnyToken, Context, ExternalPolicy, PathParam, Subject
 from jwt_asgi.instrumentation import Outcome
 from jwt_asgi.litestar import CurrentToken, JWTPlugin, require
 from jwt_asgi.testing import TestIssuer
@@ -656,3 +656,9 @@ async def test_an_access_error_of_a_mounted_application_is_answered() -> None:
     for made in (app_of, behind):
         answer = await http(made(inner), path="/mount/x", token=ISSUER.token())
         assert (answer.status, answer.challenge) == (403, LACKING)
+
+
+def test_the_plugin_takes_no_route_rules_which_a_mount_would_escape() -> None:
+    options: dict[str, Any] = {**ISSUER.options(), "rules": {"/*": AnyToken()}}
+    with pytest.raises(ConfigurationError, match="rules: expected guards on the routes"):
+        JWTPlugin(**options)
