@@ -34,15 +34,14 @@ from jwt_asgi._core.paths import method_of, route_path
 from jwt_asgi._core.rules import AnyToken, Scope
 from jwt_asgi.access import authorize
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError
-from jwt_asgi.gate import REFUSE, Gate, GateOptions, Refuse
+from jwt_asgi.gate import GATE, REFUSE, Gate, GateOptions, Refuse
 from jwt_asgi.identity import set_identity
 from jwt_asgi.instrumentation import Outcome
+from jwt_asgi.verdict import POLICY_VIOLATION
 
 __all__ = ["REFUSALS", "CurrentToken", "JWTBearer", "require"]
 
-_GATE = "jwt_asgi.gate"
 _SEEN = "jwt_asgi.fastapi"
-_POLICY_VIOLATION = 1008
 _NAME = "JWTBearer"
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -174,8 +173,8 @@ class JWTBearer(OAuth2, _OfItself):
             raise _refusal(self._gate, error, connection, token, began, requirement) from error
         if self not in seen:
             seen[self] = token
-            if _GATE in scope or "jwt" not in scope:
-                scope[_GATE] = self._gate
+            if GATE in scope or "jwt" not in scope:
+                scope[GATE] = self._gate
                 _answer_access_errors(connection)
             set_identity(scope, token)
             outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
@@ -216,7 +215,7 @@ class Rule(_OfItself):
         try:
             return await _meet(scope["jwt"], requirement, connection)
         except AccessError as error:
-            if (gate := scope.get(_GATE)) is None:
+            if (gate := scope.get(GATE)) is None:
                 raise
             raise _refusal(gate, error, connection, scope["jwt"], began, requirement) from error
 
@@ -276,7 +275,7 @@ def _refusal(
     needs = () if requirement is None else requirement.judge(None, _context(connection)).scopes
     answer = gate.refuse(error, connection.scope, token=token, began=began, needs=sorted(needs))
     if isinstance(connection, WebSocket) and not _can_be_denied(connection):
-        return WebSocketException(_POLICY_VIOLATION)
+        return WebSocketException(POLICY_VIOLATION)
     # The headers of the body are FastAPI's, which makes it
     headers = {name: value for name, value in _headers(answer).items() if not name.startswith("content-")}
     return HTTPException(answer.status, json.loads(answer.body)["error_description"], headers)
@@ -307,7 +306,7 @@ def _answer_access_errors(connection: HTTPConnection) -> None:
 
 async def _answer_access_error(connection: HTTPConnection, error: AccessError) -> Response:
     scope = connection.scope
-    if (gate := scope.get(_GATE)) is not None:
+    if (gate := scope.get(GATE)) is not None:
         # The application's own handler of HTTPException is outside of this one, and makes the body
         raise _refusal(gate, error, connection, scope["jwt"], perf_counter()) from error
     refuse: Refuse | None = scope.get(REFUSE)
@@ -316,7 +315,7 @@ async def _answer_access_error(connection: HTTPConnection, error: AccessError) -
     if isinstance(connection, WebSocket) and not _can_be_denied(connection):
         with suppress(AccessError):  # it is raised again where the application has accepted
             refuse(error)
-        raise WebSocketException(_POLICY_VIOLATION) from error
+        raise WebSocketException(POLICY_VIOLATION) from error
     return _response(refuse(error), scope.get("method"))
 
 

@@ -17,7 +17,10 @@ from jwt_asgi.issuers import IssuerOptions, TrustedIssuer
 from jwt_asgi.types import ASGIScope
 from jwt_asgi.verifier import Verifier
 
-__all__ = ["REFUSE", "Gate", "GateOptions", "Refuse", "list_of", "refuse"]
+__all__ = ["GATE", "REFUSE", "Gate", "GateOptions", "Refuse", "list_of", "refuse"]
+
+GATE = "jwt_asgi.gate"
+"""Where a face that verifies by itself, with no door around it, puts its `Gate` on the scope."""
 
 REFUSE = "jwt_asgi.refuse"
 """Where the door puts a `Refuse` on the scope, for frameworks that turn exceptions into answers before it sees them."""
@@ -145,7 +148,7 @@ def refuse(error: JWTASGIError, scope: ASGIScope, *, began: float) -> Answer:
         ConfigurationError: neither has seen the connection.
         JWTASGIError: the error itself, where the connection has been answered already.
     """
-    gate: Gate | None = scope.get("jwt_asgi.gate")
+    gate: Gate | None = scope.get(GATE)
     if gate is not None:
         return gate.refuse(error, scope, token=scope["jwt"], began=began)
     door: Refuse | None = scope.get(REFUSE)

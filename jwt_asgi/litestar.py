@@ -176,9 +176,7 @@ class _Door(JWTMiddleware):
         # Litestar has cut the root path off, and the mount's own path
         if not self._exempt or getattr(handler, "is_mount", False):
             return is_preflight(scope)
-        return super()._is_exempt({**scope, "root_path": ""})
-
-    _is_exempt = is_exempt
+        return super().is_exempt({**scope, "root_path": ""})
 
     def routes(self) -> list[ASGIRouteHandler]:
         """Return a route for the metadata of RFC 9728, since Litestar calls nothing where it knows no route."""

@@ -23,7 +23,7 @@ from jwt_asgi._core.bearer import NoToken, bearer_token
 from jwt_asgi._core.resource import ProtectedResource
 from jwt_asgi.access import authorize
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, Reason, TokenError
-from jwt_asgi.gate import Gate
+from jwt_asgi.gate import GATE, Gate
 from jwt_asgi.instrumentation import Hook, Outcome
 from jwt_asgi.issuers import IssuerOptions
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
@@ -147,7 +147,7 @@ class MCPGuard:
         try:
             await self._authorize(called, token, scope)
         except AccessError as error:
-            gate: Gate | None = scope.get("jwt_asgi.gate")
+            gate: Gate | None = scope.get(GATE)
             if gate is None:
                 raise
             answer = gate.refuse(error, scope, token=token, began=perf_counter())

@@ -15,7 +15,7 @@ from jwt_asgi._core.paths import Exemption, RouteRules, is_preflight, method_of,
 from jwt_asgi._core.policy import flag
 from jwt_asgi.access import authorize_all
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason
-from jwt_asgi.gate import REFUSE, Gate, GateOptions, list_of
+from jwt_asgi.gate import GATE, REFUSE, Gate, GateOptions, list_of
 from jwt_asgi.identity import set_identity
 from jwt_asgi.instrumentation import Outcome
 from jwt_asgi.passage import ExpiringPassage, Passage
@@ -109,8 +109,8 @@ class JWTMiddleware:
         return self._exempt
 
     def is_exempt(self, scope: ASGIScope) -> bool:
-        """Whether a connection needs no token, likewise."""
-        return self._is_exempt(scope)
+        """Whether a connection needs no token: a CORS preflight, or an exempt path."""
+        return is_preflight(scope) or (bool(self._exempt) and any(path.covers(scope) for path in self._exempt))
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Let the connection in, or answer it."""
@@ -156,7 +156,7 @@ class JWTMiddleware:
         began = perf_counter()
         token: AccessToken | None = None
         outcome = Outcome.EXEMPT
-        if not self._is_exempt(scope):
+        if not self.is_exempt(scope):
             try:
                 token = await self._gate.token_of(scope)
                 await self._meet_rules(token, scope)
@@ -167,7 +167,7 @@ class JWTMiddleware:
         verdict = Verdict(self._gate, outcome, token, kind=scope["type"], began=began)
         scope[REFUSE] = verdict.refuse
         # That of a face around this door
-        scope.pop("jwt_asgi.gate", None)
+        scope.pop(GATE, None)
         door = self._passage(scope, receive, send, verdict, token)
         try:
             await door.run(self._app)
@@ -205,9 +205,6 @@ class JWTMiddleware:
             identify=partial(set_identity, scope),
             tell=self._gate.tell,
         )
-
-    def _is_exempt(self, scope: ASGIScope) -> bool:
-        return is_preflight(scope) or (bool(self._exempt) and any(path.covers(scope) for path in self._exempt))
 
     async def _meet_rules(self, token: AccessToken | None, scope: ASGIScope) -> None:
         """Hold a token against every rule that covers the connection."""

@@ -15,7 +15,9 @@ from jwt_asgi.access import authorize
 from jwt_asgi.errors import AccessError, ConfigurationError
 from jwt_asgi.gate import REFUSE, GateOptions
 from jwt_asgi.middleware import JWTMiddleware
+from jwt_asgi.renewal import Reauthenticate
 from jwt_asgi.types import ASGIScope
+from jwt_asgi.verdict import POLICY_VIOLATION
 from jwt_asgi.verifier import StartUp
 
 __all__ = ["JWT", "DoorOptions", "answer_refusals", "current_token", "require"]
@@ -23,7 +25,6 @@ __all__ = ["JWT", "DoorOptions", "answer_refusals", "current_token", "require"]
 P = ParamSpec("P")
 
 _NAME: Final = "jwt_asgi"
-_POLICY_VIOLATION: Final = 1008
 
 
 class DoorOptions(GateOptions, total=False):
@@ -32,6 +33,8 @@ class DoorOptions(GateOptions, total=False):
     rules: Mapping[str, Requirement] | None
     exempt: Sequence[str]
     startup: StartUp
+    end_at_expiry: bool
+    reauthenticate: Reauthenticate | None
 
 
 class JWT:
@@ -123,7 +126,7 @@ async def _refused(error: AccessError) -> Any:  # noqa: ANN401 - Quart takes Non
     scope = _scope()
     answer = scope[REFUSE](error)
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
-        await websocket.close(_POLICY_VIOLATION)
+        await websocket.close(POLICY_VIOLATION)
         return None
     response = Response(b"" if method_of(scope) == "HEAD" else answer.body, answer.status)
     for name, value in answer.headers:

@@ -20,14 +20,14 @@ from jwt_asgi._core.challenge import Answer
 from jwt_asgi._core.paths import method_of, route_path
 from jwt_asgi.access import AnyToken, Context, Requirement, Scope, authorize
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError
-from jwt_asgi.gate import Gate, GateOptions, refuse
+from jwt_asgi.gate import GATE, Gate, GateOptions, refuse
 from jwt_asgi.identity import set_identity
 from jwt_asgi.instrumentation import Outcome
+from jwt_asgi.verdict import POLICY_VIOLATION
 
 __all__ = ["JWTAuthBackend", "on_access_error", "requires"]
 
 Endpoint = Callable[..., Any]
-_POLICY_VIOLATION = 1008
 
 
 class JWTAuthBackend(AuthenticationBackend):
@@ -61,7 +61,7 @@ class JWTAuthBackend(AuthenticationBackend):
         outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
         self._gate.grant(outcome, token=token, kind=scope["type"], seconds=perf_counter() - began)
         set_identity(scope, token)
-        scope["jwt_asgi.gate"] = self._gate
+        scope[GATE] = self._gate
         return scope["auth"], scope["user"]
 
     @staticmethod
@@ -125,13 +125,13 @@ async def on_access_error(connection: HTTPConnection, error: Exception) -> Any: 
     """
     assert isinstance(error, AccessError)  # noqa: S101 - Starlette's type says less
     if isinstance(connection, WebSocket) and connection.application_state is not WebSocketState.CONNECTING:
-        return await connection.close(_POLICY_VIOLATION)
+        return await connection.close(POLICY_VIOLATION)
     answer = refuse(error, connection.scope, began=perf_counter())
     if not isinstance(connection, WebSocket):
         return _response(answer, connection)
     if "websocket.http.response" in (connection.scope.get("extensions") or {}):
         return await connection.send_denial_response(_response(answer, connection))
-    return await connection.close(_POLICY_VIOLATION)
+    return await connection.close(POLICY_VIOLATION)
 
 
 class _RefusedError(AuthenticationError):
