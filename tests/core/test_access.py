@@ -20,7 +20,7 @@ from jwt_asgi import (
     Scope,
     check_access,
 )
-from jwt_asgi._core.access import Context, Truth, judge_all, refusal
+from jwt_asgi._core.access import Context, Truth, are_met, judge_all, refusal
 from jwt_asgi._core.claim_rules import Acr, ExternalPolicy
 from jwt_asgi._core.rules import Permission
 from jwt_asgi._core.signature import Verified
@@ -457,3 +457,12 @@ def test_a_context_is_a_copy_that_nobody_can_change() -> None:
     with pytest.raises(TypeError, match="read-only"):
         changing["id"] = "3"
     assert copy.deepcopy(context) == context
+
+
+def test_several_rules_are_met_when_each_is_in_its_own_context() -> None:
+    token = access_token(scopes=("doc:1:read", "a"))
+    one, two = (Context(path_params={"id": number}) for number in "12")
+    rule = Scope("doc:{id}:read")
+    assert are_met([], token)
+    assert are_met([(rule, one), (A, two)], token)
+    assert not are_met([(A, one), (rule, two)], token)

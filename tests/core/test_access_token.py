@@ -381,3 +381,18 @@ def test_grants_are_values() -> None:
     assert Grants(scopes=["a", "a"]) == Grants(scopes={"a"})
     assert Grants(scopes=[]).given() == {"scopes": frozenset()}
     assert Grants().given() == {}
+
+
+@pytest.mark.parametrize(
+    ("limits", "until"),
+    [({}, 1_000), ({"leeway": 30.0}, 1_030), ({"max_age": 200.0}, 900), ({"max_age": 200.0, "leeway": 30.0}, 930)],
+)
+def test_it_is_good_until_it_expires_or_is_too_old_and_the_leeway_longer(limits: dict[str, float], until: int) -> None:
+    verified = Verified({"alg": "RS256"}, good_claims(iat=700, exp=1_000), KEY)
+    assert AccessToken(verified, Profile.GENERIC, **limits).good_until == until
+
+
+def test_where_it_does_not_say_when_it_was_issued_it_is_good_until_it_expires() -> None:
+    claims = {name: value for name, value in good_claims(exp=1_000).items() if name != "iat"}
+    token = AccessToken(Verified({"alg": "RS256"}, claims, KEY), Profile.GENERIC, max_age=200.0)
+    assert token.good_until == 1_000

@@ -427,3 +427,12 @@ def test_the_claims_of_a_token_are_compared_as_they_were_read() -> None:
     assert met(Claim("y", contains=1), **claims) is True
     assert met(Claim(["z", "a"], contains=True), **claims) is True
     assert met(Claim(["z", "a"], contains=1), **claims) is False
+
+
+def test_an_external_policy_alone_is_awaited() -> None:
+    async def ask(token: AccessToken, context: Context) -> bool:
+        return True
+
+    assert ExternalPolicy("opa", ask).awaits()
+    assert (Claim("a", present=True) | ~ExternalPolicy("opa", ask)).awaits()
+    assert not (Claim("a", present=True) & Acr("b")).awaits()

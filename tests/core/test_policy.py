@@ -351,3 +351,19 @@ def test_the_alg_is_judged_before_the_typ() -> None:
 )
 def test_what_the_token_says_is_not_in_the_message(build: Callable[[], TokenError]) -> None:
     assert "s3cret" not in str(build())
+
+
+def test_what_maps_a_token_to_grants_is_a_function() -> None:
+    grants: Any = {"roles": ["admin"]}
+    with pytest.raises(ConfigurationError, match="grants: expected a function of a token that returns Grants"):
+        make_policy(
+            issuer="https://issuer.test",
+            audience="https://api.test",
+            algorithms=["ES256"],
+            symmetric=False,
+            profile=Profile.GENERIC,
+            leeway=0.0,
+            max_age=None,
+            max_lifetime=None,
+            grants=grants,
+        )
