@@ -70,4 +70,4 @@ async def deny(answer: Answer, scope: ASGIScope, send: Send) -> None:
 
 async def _send(answer: Answer, send: Send, prefix: str, *, body: bool) -> None:
     await send({"type": f"{prefix}.start", "status": answer.status, "headers": list(answer.headers)})
-    await send({"type": f"{prefix}.body", "body": answer.body if body else b""})
+    await send({"type": f"{prefix}.body", "body": answer.body if body else b"", "more_body": False})
