@@ -39,6 +39,7 @@ __all__ = [
     "authorize",
     "authorize_all",
     "check_access",
+    "check_rule",
 ]
 
 logger = logging.getLogger("jwt_asgi")
@@ -61,7 +62,7 @@ def check_access(
         AccessError: it does not; the reason says what is missing, a scope first.
         ConfigurationError: it is no rule; or it has an `ExternalPolicy`: await `authorize` for that.
     """
-    _check_rule("check_access", requirement)
+    check_rule("check_access", requirement)
     if requirement.awaits():
         raise ConfigurationError("check_access", "a rule with an ExternalPolicy is awaited: await authorize(...)")
     context = _context(context, path_params)
@@ -85,7 +86,7 @@ async def authorize(
     Raises:
         AccessError: it does not; or, with `access_undecided`, a policy did not answer.
     """
-    _check_rule("authorize", requirement)
+    check_rule("authorize", requirement)
     return await _authorize(token, [(requirement, _context(context, path_params))])
 
 
@@ -98,7 +99,12 @@ async def authorize_all(token: AccessToken | None, parts: Sequence[tuple[Require
     return await _authorize(token, [(requirement, _context(context, None)) for requirement, context in parts])
 
 
-def _check_rule(function: str, requirement: object) -> None:
+def check_rule(function: str, requirement: object) -> None:
+    """Refuse what is no rule.
+
+    Raises:
+        ConfigurationError: naming the function that was given it.
+    """
     if not isinstance(requirement, Requirement):
         raise ConfigurationError(function, f'expected a rule, as Scope("todos:read"); got {requirement!r}')
 

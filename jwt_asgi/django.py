@@ -15,9 +15,8 @@ from django.utils.decorators import method_decorator
 
 from jwt_asgi._core.access import Context, Requirement
 from jwt_asgi._core.access_token import AccessToken
-from jwt_asgi._core.claim_rules import ExternalPolicy
 from jwt_asgi._core.paths import is_preflight, method_of, route_path
-from jwt_asgi.access import authorize, check_access
+from jwt_asgi.access import authorize, check_access, check_rule
 from jwt_asgi.errors import AccessError, ConfigurationError, Reason
 from jwt_asgi.gate import REFUSE
 from jwt_asgi.types import ASGIScope
@@ -69,10 +68,8 @@ def require(rule: Requirement) -> Callable[[View], View]:
     Raises:
         ConfigurationError: it is no rule; in a request: there is no door, or no ASGI.
     """
-    if not isinstance(rule, Requirement):
-        raise ConfigurationError("require", f'expected a rule, as Scope("todos:read"); got {rule!r}')
-    asks = any(isinstance(leaf, ExternalPolicy) for leaf in rule.leaves())
-    check = async_to_sync(authorize) if asks else check_access
+    check_rule("require", rule)
+    check = async_to_sync(authorize) if rule.awaits() else check_access
 
     def decorate(view: Any) -> Any:  # noqa: ANN401 - whatever Django takes for a view
         if isinstance(view, type):

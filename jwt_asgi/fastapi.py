@@ -32,12 +32,12 @@ from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.challenge import Answer
 from jwt_asgi._core.paths import method_of, route_path
 from jwt_asgi._core.rules import AnyToken, Scope
-from jwt_asgi.access import authorize
+from jwt_asgi.access import authorize, check_rule
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError
 from jwt_asgi.gate import GATE, REFUSE, Gate, GateOptions, Refuse
 from jwt_asgi.identity import set_identity
 from jwt_asgi.instrumentation import Outcome
-from jwt_asgi.verdict import POLICY_VIOLATION
+from jwt_asgi.verdict import POLICY_VIOLATION, can_deny
 
 __all__ = ["REFUSALS", "CurrentToken", "JWTBearer", "require"]
 
@@ -225,8 +225,7 @@ class _OwnScheme(Rule, SecurityBase):
 
 
 def _rule(requirement: Requirement, scheme: SecurityBase, bearer: JWTBearer | None = None) -> Rule:
-    if not isinstance(requirement, Requirement):
-        raise ConfigurationError("require", f'expected a rule, as Scope("todos:read"); got {requirement!r}')
+    check_rule("require", requirement)
     return (Rule if _shown(requirement) else _OwnScheme)(requirement, scheme, bearer)
 
 
@@ -283,7 +282,7 @@ def _refusal(
 
 def _can_be_denied(websocket: WebSocket) -> bool:
     unanswered = websocket.application_state is WebSocketState.CONNECTING
-    return unanswered and "websocket.http.response" in (websocket.scope.get("extensions") or {})
+    return unanswered and can_deny(websocket.scope)
 
 
 def _headers(answer: Answer) -> dict[str, str]:
@@ -297,7 +296,7 @@ def _response(answer: Answer, method: str | None) -> Response:
 def _answer_access_errors(connection: HTTPConnection) -> None:
     """See that an AccessError is answered in the application, from the body of an endpoint too.
 
-    It would not reach a middleware that is wrapped around the whole application: Starlette makes it a 500 before.
+    With a `JWTBearer` nothing is around the application to answer it; after a handshake, nothing else closes with 1008.
     """
     handlers = connection.scope.get("starlette.exception_handlers")
     if handlers is not None:

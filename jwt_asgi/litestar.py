@@ -26,7 +26,7 @@ from litestar.types import Guard, Receive, Scope, Send
 
 from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.paths import is_preflight, method_of
-from jwt_asgi.access import AnyToken, Context, Requirement, authorize, check_access
+from jwt_asgi.access import AnyToken, Context, Requirement, authorize, check_access, check_rule
 from jwt_asgi.errors import AccessError, ConfigurationError
 from jwt_asgi.gate import GateOptions, refuse
 from jwt_asgi.middleware import JWTMiddleware
@@ -51,8 +51,7 @@ def require(rule: Requirement) -> Guard:
     Raises:
         ConfigurationError: it is no rule; in a request: nothing has verified a token, which is answered with 500.
     """
-    if not isinstance(rule, Requirement):
-        raise ConfigurationError("require", f'expected a rule, as Scope("todos:read"); got {rule!r}')
+    check_rule("require", rule)
 
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         scope = cast("ASGIScope", connection.scope)

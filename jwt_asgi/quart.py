@@ -11,13 +11,13 @@ from quart import Quart, Response, current_app, has_websocket_context, request, 
 from jwt_asgi._core.access import Context, Requirement
 from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.paths import method_of, route_path
-from jwt_asgi.access import authorize
+from jwt_asgi.access import authorize, check_rule
 from jwt_asgi.errors import AccessError, ConfigurationError
 from jwt_asgi.gate import REFUSE, GateOptions
 from jwt_asgi.middleware import JWTMiddleware
 from jwt_asgi.renewal import Reauthenticate
 from jwt_asgi.types import ASGIScope
-from jwt_asgi.verdict import POLICY_VIOLATION
+from jwt_asgi.verdict import POLICY_VIOLATION, can_deny
 from jwt_asgi.verifier import StartUp
 
 __all__ = ["JWT", "DoorOptions", "answer_refusals", "current_token", "require"]
@@ -95,8 +95,7 @@ def require(rule: Requirement) -> Callable[[Callable[P, Any]], Callable[P, Await
     Raises:
         ConfigurationError: it is no rule; in a request: there is no door.
     """
-    if not isinstance(rule, Requirement):
-        raise ConfigurationError("require", f'expected a rule, as Scope("todos:read"); got {rule!r}')
+    check_rule("require", rule)
 
     def decorate(view: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
         @wraps(view)
@@ -125,7 +124,7 @@ def _scope() -> ASGIScope:
 async def _refused(error: AccessError) -> Any:  # noqa: ANN401 - Quart takes None too, and its types do not say so
     scope = _scope()
     answer = scope[REFUSE](error)
-    if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
+    if scope["type"] == "websocket" and not can_deny(scope):
         await websocket.close(POLICY_VIOLATION)
         return None
     response = Response(b"" if method_of(scope) == "HEAD" else answer.body, answer.status)

@@ -23,7 +23,7 @@ from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError
 from jwt_asgi.gate import GATE, Gate, GateOptions, refuse
 from jwt_asgi.identity import set_identity
 from jwt_asgi.instrumentation import Outcome
-from jwt_asgi.verdict import POLICY_VIOLATION
+from jwt_asgi.verdict import POLICY_VIOLATION, can_deny
 
 __all__ = ["JWTAuthBackend", "on_access_error", "requires"]
 
@@ -120,8 +120,7 @@ def requires(*rules: Requirement | str | Sequence[str]) -> Callable[[Endpoint], 
 async def on_access_error(connection: HTTPConnection, error: Exception) -> Any:  # noqa: ANN401 - Starlette's types
     """Answer an `AccessError`: `Starlette(exception_handlers={AccessError: on_access_error})`.
 
-    It is needed where `check_access` is called in an endpoint and the exception would meet Starlette's own answer to
-    errors first: with `JWTAuthBackend`, and with `JWTMiddleware` around the whole application.
+    It is needed where `check_access` is called in an endpoint and no door is around to answer: with `JWTAuthBackend`.
     """
     assert isinstance(error, AccessError)  # noqa: S101 - Starlette's type says less
     if isinstance(connection, WebSocket) and connection.application_state is not WebSocketState.CONNECTING:
@@ -129,7 +128,7 @@ async def on_access_error(connection: HTTPConnection, error: Exception) -> Any: 
     answer = refuse(error, connection.scope, began=perf_counter())
     if not isinstance(connection, WebSocket):
         return _response(answer, connection)
-    if "websocket.http.response" in (connection.scope.get("extensions") or {}):
+    if can_deny(connection.scope):
         return await connection.send_denial_response(_response(answer, connection))
     return await connection.close(POLICY_VIOLATION)
 

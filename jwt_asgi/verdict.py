@@ -11,7 +11,7 @@ from jwt_asgi.gate import Gate
 from jwt_asgi.instrumentation import Decision, Outcome
 from jwt_asgi.types import ASGIScope, Receive, Send
 
-__all__ = ["POLICY_VIOLATION", "Verdict", "deny", "send_answer"]
+__all__ = ["POLICY_VIOLATION", "Verdict", "can_deny", "deny", "send_answer"]
 
 POLICY_VIOLATION = 1008
 """RFC 6455 section 7.4.1. Before the handshake is accepted, servers answer a close with 403."""
@@ -60,9 +60,14 @@ async def send_answer(answer: Answer, scope: ASGIScope, receive: Receive, send: 
         await deny(answer, scope, send)
 
 
+def can_deny(scope: ASGIScope) -> bool:
+    """Whether the server can send an HTTP answer in place of a WebSocket's handshake."""
+    return "websocket.http.response" in (scope.get("extensions") or {})
+
+
 async def deny(answer: Answer, scope: ASGIScope, send: Send) -> None:
     """Refuse a WebSocket before it is accepted, with the whole answer where the server can send it."""
-    if "websocket.http.response" in (scope.get("extensions") or {}):
+    if can_deny(scope):
         await _send(answer, send, "websocket.http.response", body=True)
     else:
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})
