@@ -1,0 +1,38 @@
+"""Which tests hold which module: its own file, and wider ones that are tried for what survives it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["MODULES", "Suite", "suite_of"]
+
+Suite = tuple[str, ...]
+
+MODULES = (
+    *sorted(str(path) for path in Path("jwt_asgi/_core").glob("[a-z]*.py")),
+    *sorted(str(path) for path in Path("jwt_asgi/_keys").glob("[a-z]*.py")),
+    "jwt_asgi/verifier.py",
+)
+"""What is run where no module is named."""
+
+# Fewer and faster ones come first. Tests by hypothesis are left out: they search at random, and are slow at it.
+_WIDER: dict[str, Suite] = {
+    "_core/access.py": ("tests/test_access.py",),
+    "_keys/clock.py": ("tests/keys/test_remote.py",),
+    "_keys/flight.py": ("tests/keys/test_remote.py",),
+    "_keys/events.py": ("tests/keys/test_remote.py",),
+    "_keys/forks.py": ("tests/stories/test_forks.py",),
+    "_keys/ledger.py": ("tests/keys/test_events.py",),
+    "_keys/trouble.py": ("tests/keys/test_remote.py",),
+    "_keys/source.py": ("tests/keys/test_remote.py",),
+    "_keys/snapshot.py": ("tests/keys/test_source.py", "tests/keys/test_remote.py"),
+}
+
+
+def suite_of(module: str) -> tuple[Suite, Suite]:
+    """Return a module's own test files, and the wider ones."""
+    inside = Path(module).relative_to("jwt_asgi")
+    folder = inside.parent.name.lstrip("_")
+    own = Path("tests") / folder / f"test_{inside.name}"
+    wider = tuple(file for file in _WIDER.get(str(inside), ()) if Path(file).exists())
+    return ((str(own),) if own.exists() else ()), wider
