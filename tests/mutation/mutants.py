@@ -6,6 +6,7 @@ import ast
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, TypeVar
 
 from tests.mutation.changes import Place, changes, copied, short
@@ -25,13 +26,19 @@ class Mutant:
         name: Where it is and what it changes, in words that stay the same while the statement does.
         scope: The function or class that it is in, dotted; `module` for the module itself.
         lines: The first and the last line of what a test must reach to meet it; None where that happens at import.
-        tree: The module with the fault.
+        statement: The statement with the fault.
     """
 
     name: str
     scope: str
     lines: tuple[int, int] | None
-    tree: ast.Module
+    statement: ast.stmt
+    _whole: ast.Module
+    _before: ast.stmt
+
+    def module(self) -> ast.Module:
+        """Return the module with the fault."""
+        return ast.fix_missing_locations(_with(self._whole, self._before, self.statement))
 
 
 def mutants_of(source: str) -> Iterator[Mutant]:
@@ -39,20 +46,22 @@ def mutants_of(source: str) -> Iterator[Mutant]:
     tree = ast.parse(source)
     names: Counter[str] = Counter()
     seen: set[tuple[int, str]] = set()
+    unparsed = cache(ast.unparse)
     for place in _places(tree.body, "", at_import=True):
-        shown = _shown(place.statement)
+        whole = unparsed(place.statement)
+        shown = short(whole.partition("\n")[0], 70)
         for before, after, other in changes(place):
             statement = _with(place.statement, place.node, ast.copy_location(other, place.node))
             written = place.statement.lineno, ast.unparse(statement)
-            if written in seen or written[1] == ast.unparse(place.statement):
+            if written in seen or written[1] == whole:
                 continue
             seen.add(written)
             name = f"{place.scope}: `{shown}`: {before} -> {after}"
             names[name] += 1
             if names[name] > 1:
                 name += f" #{names[name]}"
-            mutated = ast.fix_missing_locations(_with(tree, place.statement, statement))
-            yield Mutant(name, place.scope, None if place.at_import else _header(place.statement), mutated)
+            lines = None if place.at_import else _header(place.statement)
+            yield Mutant(name, place.scope, lines, statement, tree, place.statement)
 
 
 def _with(node: _Node, old: ast.AST, new: ast.AST) -> _Node:
@@ -159,10 +168,6 @@ def _expressions(place: Place) -> Iterator[Place]:
 def _is_type(node: ast.Subscript) -> bool:
     names = {"frozenset", "set", "dict", "list", "tuple", "type", "Callable", "ContextVar", "Future", "Task"}
     return isinstance(node.value, (ast.Name, ast.Attribute)) and ast.unparse(node.value).split(".")[-1] in names
-
-
-def _shown(statement: ast.stmt) -> str:
-    return short(ast.unparse(statement).partition("\n")[0], 70)
 
 
 def _header(statement: ast.stmt) -> tuple[int, int]:

@@ -101,7 +101,7 @@ def killer_of(module: str, mutant: Mutant, files: tuple[str, ...], tests: dict[s
     path = str(Path(module).resolve())
 
     def run() -> str:
-        sys.meta_path.insert(0, _Finder(name, path, compile(mutant.tree, path, "exec", dont_inherit=True)))
+        sys.meta_path.insert(0, _Finder(name, path, compile(mutant.module(), path, "exec", dont_inherit=True)))
         selection = Selection(list(tests))
         status = pytest_with(files, selection)
         return selection.failed or ("" if status == pytest.ExitCode.OK else "the import")

@@ -8,11 +8,14 @@ __all__ = ["MODULES", "Suite", "suite_of"]
 
 Suite = tuple[str, ...]
 
-MODULES = (
-    *sorted(str(path) for path in Path("jwt_asgi/_core").glob("[a-z]*.py")),
-    *sorted(str(path) for path in Path("jwt_asgi/_keys").glob("[a-z]*.py")),
-    "jwt_asgi/verifier.py",
-)
+_ROOT = Path(__file__).parents[2]
+
+
+def _modules_of(folder: str) -> list[str]:
+    return sorted(f"{folder}/{path.name}" for path in (_ROOT / folder).glob("[a-z]*.py"))
+
+
+MODULES = (*_modules_of("jwt_asgi/_core"), *_modules_of("jwt_asgi/_keys"), "jwt_asgi/verifier.py")
 """What is run where no module is named."""
 
 # Fewer and faster ones come first. Tests by hypothesis are left out: they search at random, and are slow at it.
