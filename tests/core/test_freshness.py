@@ -423,6 +423,7 @@ def test_the_least_may_not_be_more_than_the_most() -> None:
     with pytest.raises(ConfigurationError) as caught:
         KeyCaching(least_ttl=61, most_ttl=60)
     assert caught.value.option == "key_caching least_ttl"
+    assert "expected at most most_ttl; got 61" in caught.value.detail
 
 
 def test_key_caching_cannot_be_changed() -> None:

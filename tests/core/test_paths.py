@@ -276,6 +276,29 @@ def test_a_pattern_that_would_not_mean_what_it_says_stops_the_start(pattern: Any
     with pytest.raises(ConfigurationError) as caught:
         RouteRules({pattern: A})
     assert caught.value.option == "rules"
+    patterns = '"/path", "/path/{id}", "/path/*", "GET /path" or "WEBSOCKET /path"'
+    assert f"expected {patterns}" in caught.value.detail
+    assert caught.value.detail.endswith(f"; got {pattern!r}")
+
+
+@pytest.mark.parametrize("pattern", ["/{a}/{a}", "/a//b", "/{a}x"])
+def test_a_pattern_that_no_request_can_match_is_told_apart(pattern: str) -> None:
+    with pytest.raises(ConfigurationError, match="with each parameter once, and segments as they are when decoded"):
+        RouteRules({pattern: A})
+
+
+@pytest.mark.parametrize("pattern", ["", "a", "/a*", "/*/a", "get /a", "GET  /a", None, b"/a"])
+def test_an_exemption_that_would_not_mean_what_it_says_stops_the_start(pattern: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Exemption.parse(pattern)
+    assert caught.value.detail == f'exempt: expected "/path", "/path/*" or "GET /path"; got {pattern!r}'
+
+
+def test_an_exemption_is_a_value() -> None:
+    made = Exemption.parse("GET /a/*")
+    assert made == Exemption("GET", "/a/", below=True)
+    with pytest.raises(AttributeError):
+        made.path = "/"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("rules", [None, [("/a", A)], "/a", {"/a": None}, {"/a": "a"}, {"/a": Scope}, {"/a": True}])
@@ -283,3 +306,8 @@ def test_rules_are_requirements_by_their_patterns(rules: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         RouteRules(rules)
     assert caught.value.option == "rules"
+    if isinstance(rules, Mapping):
+        assert caught.value.detail.endswith(f"expected a requirement for '/a'; got {rules['/a']!r}")
+    else:
+        dictionary = '{"GET /todos/{id}": Scope("todos:read")}'
+        assert caught.value.detail.endswith(f"expected a dict, as {dictionary}; got {rules!r}")
