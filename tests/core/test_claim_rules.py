@@ -73,7 +73,8 @@ def test_a_claim_equals_a_value_of_the_same_kind_alone(want: Any, value: Any, ho
 
 
 def test_a_claim_that_is_not_there_equals_nothing() -> None:
-    for rule in (Claim("x", equals=""), Claim("x", one_of=["a", False]), Claim("x", contains="a")):
+    anything: list[Any] = ["a", "", 1, False]
+    for rule in (Claim("x", equals=""), Claim("x", one_of=anything), *(Claim("x", contains=one) for one in anything)):
         assert met(rule) is False
         assert rule.judge(None, at()).truth is Truth.NO
 
@@ -128,6 +129,7 @@ def test_what_cannot_be_told_is_let_in_neither_way() -> None:
             assert met(rule, **claims) is None
             assert met(~rule, **claims) is None
     assert met(Claim("x", one_of=["a", ID]), x="a") is True
+    assert met(Claim("x", contains=ID), at(id="a"), x=[]) is False
     assert met(Claim("x", contains="a"), x=["b"]) is False
 
 
@@ -476,6 +478,23 @@ def test_rules_are_values_of_which_no_two_are_alike() -> None:
 )
 def test_a_rule_about_a_claim_is_shown_as_it_is_written(rule: Claim, written: str) -> None:
     assert repr(rule) == written
+
+
+def test_what_was_given_may_change_and_the_rule_does_not() -> None:
+    given = ["a"]
+    rule = Claim("x", one_of=given)
+    given.append("b")
+    assert met(rule, x="a") is True
+    assert met(rule, x="b") is False
+    assert repr(rule) == "Claim(['x'], one_of=('a',))"
+
+
+def test_what_only_looks_like_a_rule_is_another_thing() -> None:
+    class Likeness:
+        def __repr__(self) -> str:
+            return repr(Claim("x", equals=1))
+
+    assert Claim("x", equals=1) != Likeness()
 
 
 @pytest.mark.parametrize(
