@@ -28,7 +28,7 @@ _WIDER: dict[str, Suite] = {
     "_keys/ledger.py": ("tests/keys/test_events.py",),
     "_keys/trouble.py": ("tests/keys/test_remote.py",),
     "_keys/source.py": ("tests/keys/test_remote.py",),
-    "_keys/snapshot.py": ("tests/keys/test_source.py", "tests/keys/test_remote.py"),
+    "_keys/snapshot.py": ("tests/keys/test_remote.py",),
 }
 
 

@@ -86,7 +86,9 @@ def test_what_is_no_behaviour_is_left_as_it_is(source: str) -> None:
 
 
 def test_a_mutant_says_where_it_is_and_which_lines_reach_it() -> None:
-    source = "A = 1\nclass B:\n    def c(self, d=2):\n        if d:\n            return (\n                e\n            )\n"
+    source = (
+        "A = 1\nclass B:\n    def c(self, d=2):\n        if d:\n            return (\n                e\n            )"
+    )
     assert [(mutant.name, mutant.scope, mutant.lines) for mutant in mutants_of(source)] == [
         ("module: `A = 1`: 1 -> 2", "module", None),
         ("B.c: `def c(self, d=2):`: 2 -> 3", "B.c", None),
