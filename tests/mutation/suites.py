@@ -24,7 +24,6 @@ _WIDER: dict[str, Suite] = {
     "_keys/clock.py": ("tests/keys/test_remote.py",),
     "_keys/flight.py": ("tests/keys/test_remote.py",),
     "_keys/events.py": ("tests/keys/test_remote.py",),
-    "_keys/forks.py": ("tests/stories/test_forks.py",),
     "_keys/ledger.py": ("tests/keys/test_events.py",),
     "_keys/trouble.py": ("tests/keys/test_remote.py",),
     "_keys/source.py": ("tests/keys/test_remote.py",),
