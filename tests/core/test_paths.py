@@ -43,6 +43,7 @@ def covers(pattern: str, scope: Mapping[str, Any]) -> dict[str, str] | None:
         ("/api", "/api/x/api/y", "/x/api/y"),
         # Litestar routes these to /y and /x, whatever is before it
         ("/api", "/x/api/y", ""),
+        ("/ap", "/xy/ap", ""),
         ("/api", "/apix", ""),
         ("/api", "//api/x", ""),
         ("/api/", "/api/x", ""),
@@ -93,6 +94,8 @@ def test_a_preflight_is_an_options_request_with_both_headers(members: dict[str, 
         ("/a", request("/a/"), False),
         ("/a/*", request("/a/b"), True),
         ("/a/*", request("/a/b/"), True),
+        ("/a/*", request("/b/c"), False),
+        ("/a/*", request("/x/a/b"), False),
         ("/a/*", request("/a/b//"), False),
         ("/a/*", request("/a/b/../"), False),
         ("/a/*", request("/a/"), False),
@@ -195,6 +198,7 @@ def test_no_rule_covers_a_path_that_was_encoded_for_no_good_reason(code: bytes) 
         ("GET /a", websocket("/a"), False),
         ("HEAD /a", request("/a"), False),
         ("POST /a", request("/a", "Post"), True),
+        ("POST /a", request("/a", "HEAD"), False),
         ("PURGE /a", request("/a", "PURGE"), True),
         ("WEBSOCKET /a", websocket("/a"), True),
         ("WEBSOCKET /a", request("/a"), False),
@@ -257,6 +261,9 @@ def test_every_rule_that_covers_a_request_must_be_met_in_whatever_order() -> Non
         "/{a}x",
         "/x{a}",
         "/{a",
+        "/a}",
+        "/a*/*",
+        "/*/*",
         "/{a:path}",
         "/{a}/{a}",
         "get /a",
@@ -287,7 +294,7 @@ def test_a_pattern_that_no_request_can_match_is_told_apart(pattern: str) -> None
         RouteRules({pattern: A})
 
 
-@pytest.mark.parametrize("pattern", ["", "a", "/a*", "/*/a", "get /a", "GET  /a", None, b"/a"])
+@pytest.mark.parametrize("pattern", ["", "a", "/a*", "/*/a", "/a*/*", "/*/*", "get /a", "GET  /a", None, b"/a"])
 def test_an_exemption_that_would_not_mean_what_it_says_stops_the_start(pattern: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Exemption.parse(pattern)
