@@ -595,6 +595,56 @@ def test_the_error_carries_the_first_reason_and_every_failure() -> None:
     )
 
 
+NAMES = "expected a string or an array of strings"
+AN_IDENTIFIER = "expected a string without control characters"
+A_DATE = "expected seconds since the epoch, as a number"
+
+
+@pytest.mark.parametrize(
+    ("claim", "value", "options", "expected"),
+    [
+        ("iss", "https://x.test", {}, "expected exactly 'https://issuer.test'"),
+        ("tid", "fabrikam", {"tenant": ("tid", "contoso")}, "expected exactly 'contoso', as in iss"),
+        ("aud", "x", {"audience": frozenset({"c", "a", "b"})}, "expected one of a, b, c"),
+        ("aud", 7, {}, NAMES),
+        ("cnf", {"jkt": "x"}, {}, "expected a token that is not bound to a key"),
+        ("typ", "ID", {}, "expected an access token"),
+        ("sub", 7, {}, AN_IDENTIFIER),
+        ("azp", 7, {}, AN_IDENTIFIER),
+        ("scope", 7, {}, NAMES),
+        ("exp", "x", {}, A_DATE),
+        ("nbf", "x", {}, A_DATE),
+        ("iat", None, {}, A_DATE),
+        ("nbf", NOW + 1000, {}, "expected at most 1700000030"),
+        ("iat", NOW + 1000, {}, "expected at most 1700000030"),
+        ("iat", NOW - 1000, {"max_age": 60.5}, "expected at most 60.5 s ago"),
+        ("exp", NOW + 5000, {"max_lifetime": 600.0}, "expected at most 600 s after iat"),
+        ("exp", NOW - 1000, {}, "expected more than 1699999970"),
+    ],
+)
+def test_a_failure_says_what_was_expected_and_keeps_what_was_there(
+    claim: str, value: object, options: dict[str, Any], expected: str
+) -> None:
+    (failure,) = failed_claims(good_claims(**{claim: value}), a_policy(**options), NOW)
+    assert (failure.claim, failure.expected, failure.actual) == (claim, expected, value)
+
+
+@pytest.mark.parametrize(
+    ("claim", "options", "expected"),
+    [
+        ("iss", {}, "expected exactly 'https://issuer.test'"),
+        ("aud", {"audience": frozenset({"c", "a", "b"})}, "expected one of a, b, c"),
+        ("exp", {}, "expected when the token expires"),
+        ("iat", {"max_age": 60.0}, "required by max_age and max_lifetime"),
+    ],
+)
+def test_a_claim_that_is_not_there_is_told_with_what_was_expected(
+    claim: str, options: dict[str, Any], expected: str
+) -> None:
+    (failure,) = failed_claims(without(claim), a_policy(**options), NOW)
+    assert (failure.claim, failure.expected, failure.actual) == (claim, expected, None)
+
+
 @pytest.mark.parametrize("claim", ["iss", "tid", "aud", "sub", "scope", "exp", "nbf", "iat", "cnf", "jti", "client_id"])
 def test_what_the_token_says_is_not_in_the_message(claim: str) -> None:
     with pytest.raises(TokenError) as caught:

@@ -56,6 +56,7 @@ def test_a_rule_holds_or_does_not(rule: Requirement, met: bool) -> None:
     judgment = rule.judge(token, NOWHERE)
     assert judgment.truth is (Truth.YES if met else Truth.NO)
     assert judgment.missing == (() if met else (str(rule),))
+    assert judgment.reasons == (frozenset() if met else {rule.reason})
     assert rule.judge(None, NOWHERE).truth is Truth.NO
 
 
@@ -65,6 +66,7 @@ def test_a_token_that_names_nobody_is_nobodys(rule: Requirement) -> None:
     del claims["sub"], claims["client_id"]
     token = AccessToken(Verified({"alg": "RS256"}, claims, KEY), Profile.GENERIC)
     assert rule.met_by(token, at(id="user-1")) is False
+    assert rule.met_by(token, NOWHERE) is not True, "nobody is not whoever the route does not name"
 
 
 @pytest.mark.parametrize(
@@ -191,7 +193,9 @@ def test_a_scope_is_one_scope(name: Any) -> None:
         Scope(name)
 
 
-@pytest.mark.parametrize("name", ["doc{id}", "{id}read", "{a}{b}", "{{id}}", "doc1{id}", "{id}}", "a:{b}:{c}{d}"])
+@pytest.mark.parametrize(
+    "name", ["doc{id}", "a{id}", "1{id}", "{id}read", "{a}{b}", "{{id}}", "doc1{id}", "{id}}", "a:{b}:{c}{d}"]
+)
 def test_a_parameter_in_a_scope_stands_between_separators(name: str) -> None:
     with pytest.raises(ConfigurationError, match="between separators") as caught:
         Scope(name)
