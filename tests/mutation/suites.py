@@ -21,13 +21,7 @@ MODULES = (*_modules_of("jwt_asgi/_core"), *_modules_of("jwt_asgi/_keys"), "jwt_
 # Fewer and faster ones come first. Tests by hypothesis are left out: they search at random, and are slow at it.
 _WIDER: dict[str, Suite] = {
     "_core/access.py": ("tests/test_access.py",),
-    "_keys/clock.py": ("tests/keys/test_remote.py",),
-    "_keys/flight.py": ("tests/keys/test_remote.py",),
-    "_keys/events.py": ("tests/keys/test_remote.py",),
-    "_keys/ledger.py": ("tests/keys/test_events.py",),
-    "_keys/trouble.py": ("tests/keys/test_remote.py",),
-    "_keys/source.py": ("tests/keys/test_remote.py",),
-    "_keys/snapshot.py": ("tests/keys/test_remote.py",),
+    "verifier.py": ("tests/test_tenants.py", "tests/test_issuers.py"),
 }
 
 
