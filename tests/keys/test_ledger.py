@@ -44,6 +44,13 @@ def test_what_a_request_meets_is_counted_each_time_and_told_once(
     assert ledger.counters == dict.fromkeys(COUNTERS, 0) | dict.fromkeys(counted, 3)
 
 
+def test_what_is_counted_is_what_a_status_documents() -> None:
+    # KeyStatus.counters
+    names = {"fetches", "not_modified", "failures", "unknown_kid", "throttled", "served_stale", "unavailable"}
+    assert set(COUNTERS) == names
+    assert dict(Ledger().counters) == dict.fromkeys(names, 0)
+
+
 @pytest.mark.parametrize("same", [False, True])
 def test_after_a_success_it_is_told_again_and_what_was_counted_stays(*, same: bool) -> None:
     ledger = Ledger()

@@ -237,6 +237,8 @@ async def test_a_key_that_was_tried_already_is_not_found_again() -> None:
     with pytest.raises(TokenError) as caught:
         await source.find("a", ALG, besides=found)
     assert caught.value.reason is Reason.KEY_UNKNOWN
+    with pytest.raises(TokenError):
+        await source.find("b", ALG, besides=found)
     assert source.refresh_on_bad_signature is False
 
 
