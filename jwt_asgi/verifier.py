@@ -99,10 +99,11 @@ class Verifier:
         known = self._cache.find(digest)
         if known is None or not known.since <= self._clock() < known.until:
             return None
-        trust = self._issuers.get(known.issuer) or self._trust_for(known.issuer)
-        if trust.keys.lookup(known.kid, known.alg) is not known.keys or trust.policy.grants is not None:
+        policy = known.policy
+        trust = self._issuers.get(policy.issuer) or self._trust_for(policy.issuer)
+        if trust.policy is not policy or trust.keys.lookup(known.kid, known.alg) is not known.keys:
             return None
-        return known.token
+        return known.token if policy.grants is None else None
 
     async def examine(self, token: str | bytes, digest: bytes) -> AccessToken:
         """Verify a token that could not be recalled, as `verify` does."""
@@ -111,7 +112,7 @@ class Verifier:
             known = await self._verify(token)
             if digest:
                 self._cache.keep(digest, len(token), known)
-        grants = self._trust_for(known.issuer).policy.grants
+        grants = known.policy.grants
         return known.token if grants is None else await _granted(known.token, grants)
 
     async def _verify(self, token: str | bytes) -> Known:
@@ -130,15 +131,17 @@ class Verifier:
             verified = verify_signature(untrusted, own_keys(keys, untrusted, policy))
         checked = check_claims(verified, policy, self._clock())
         good = AccessToken(checked, policy.profile, leeway=policy.leeway, max_age=policy.max_age)
-        return Known(good, policy.issuer, untrusted.kid, untrusted.alg, keys, good.good_since, good.good_until)
+        return Known(good, policy, untrusted.kid, untrusted.alg, keys, good.good_since, good.good_until)
 
     async def _is_good_still(self, known: Known) -> bool:
         """Judge a token that was verified before as `recall` does, waiting for its issuer's keys where that must be."""
         if not known.since <= self._clock() < known.until:
             return False
-        source = self._trust_for(known.issuer).keys
-        keys = source.lookup(known.kid, known.alg)
-        return (await source.find(known.kid, known.alg) if keys is None else keys) is known.keys
+        trust = self._trust_for(known.policy.issuer)
+        keys = trust.keys.lookup(known.kid, known.alg)
+        if keys is None:
+            keys = await trust.keys.find(known.kid, known.alg)
+        return keys is known.keys and trust.policy is known.policy
 
     def seconds_left(self, token: AccessToken) -> float:
         """Say for how long a token that it has verified is good from now; 0 or less: no more."""

@@ -25,7 +25,7 @@ from jwt_asgi._core.claims import failed_claims
 from jwt_asgi._core.jwks import KeySet
 from jwt_asgi._core.signature import verify_signature
 from jwt_asgi.access import Grants
-from jwt_asgi.tenants import TrustedTenants
+from jwt_asgi.tenants import ResolvedIssuers, TrustedTenants
 from jwt_asgi.testing import SigningKeys, TestIssuer
 from jwt_asgi.token_cache import TokenCache, digest_of
 from jwt_asgi.types import FetchResponse
@@ -259,6 +259,26 @@ async def test_a_tenant_that_is_not_allowed_any_more_is_refused_at_once(clock: T
     assert await verifier.verify(token) is await verifier.verify(token)
     allowed.clear()
     assert await refusal(verifier, token) is Reason.ISSUER_UNTRUSTED
+
+
+async def test_an_issuer_that_is_resolved_anew_has_its_tokens_held_against_what_it_is_now(
+    issuer: TestIssuer, clock: Time, checked: list[str]
+) -> None:
+    options, keys = issuer.options(), StaticKeys(issuer.jwks())
+    audience = options["audience"]
+
+    def resolve(name: str) -> TrustedIssuer:
+        return TrustedIssuer(issuer=name, audience=audience, algorithms=["ES256"], keys=keys)
+
+    family = ResolvedIssuers(resolve, allowed={issuer.issuer})
+    verifier, token = Verifier(family, clock=clock), issuer.token(subject="ann")
+    assert await verifier.verify(token) is await verifier.verify(token)
+    family.forget(issuer.issuer)
+    assert await verifier.verify(token)
+    assert checked == ["ann", "ann"]
+    family.forget(issuer.issuer)
+    audience = "https://another.test"
+    assert await refusal(verifier, token) is Reason.AUDIENCE_MISMATCH
 
 
 async def test_what_a_token_allows_is_asked_each_time_and_its_signature_checked_once(
