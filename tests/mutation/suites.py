@@ -15,7 +15,12 @@ def _modules_of(folder: str) -> list[str]:
     return sorted(f"{folder}/{path.name}" for path in (_ROOT / folder).glob("[a-z]*.py"))
 
 
-MODULES = (*_modules_of("jwt_asgi/_core"), *_modules_of("jwt_asgi/_keys"), "jwt_asgi/verifier.py")
+MODULES = (
+    *_modules_of("jwt_asgi/_core"),
+    *_modules_of("jwt_asgi/_keys"),
+    "jwt_asgi/token_cache.py",
+    "jwt_asgi/verifier.py",
+)
 """What is run where no module is named."""
 
 # Fewer and faster ones come first. Tests by hypothesis are left out: they search at random, and are slow at it.
