@@ -88,6 +88,7 @@ def test_no_other_byte_than_those_of_b64token_is_taken() -> None:
         b"Basic dXNlcjpwYXNz",
         b"Basic",
         b"DPoP abc",
+        b"Beare abc",
         b"Bearerabc",
         b"BearerX abc",
         b"Bear er",

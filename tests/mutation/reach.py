@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.mutation.suites import MEASURING
+
 __all__ = ["Reach", "Selection", "Tracer"]
 
 
@@ -56,6 +58,9 @@ class Tracer:
             return None
         self._lines.add(frame.f_lineno)
         return self._trace
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if getattr(item, "originalname", item.name) not in MEASURING]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection(self) -> Generator[None, object, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["MODULES", "Suite", "suite_of"]
+__all__ = ["MEASURING", "MODULES", "Suite", "suite_of"]
 
 Suite = tuple[str, ...]
 
@@ -28,6 +28,20 @@ _WIDER: dict[str, Suite] = {
     "_core/access.py": ("tests/test_access.py",),
     "verifier.py": ("tests/test_tenants.py", "tests/test_issuers.py"),
 }
+
+MEASURING = {
+    "test_a_fetch_that_hangs_is_given_up_after_the_time_that_an_attempt_has",
+    "test_a_fetch_that_will_not_be_cancelled_holds_a_request_no_longer_than_that",
+    "test_a_server_that_says_nothing_for_long_is_given_up_before_the_deadline",
+    "test_a_start_asks_all_required_issuers_at_once_and_is_over_in_time",
+    "test_a_start_waits_for_an_issuer_that_comes_up_in_time",
+    "test_after_an_idle_spell_the_first_request_waits_for_news_but_not_for_long",
+    "test_no_token_within_the_limit_takes_long_to_refuse",
+    "test_once_an_attempt_has_failed_stale_keys_serve_without_waiting_while_the_next_one_runs",
+    "test_the_whole_exchange_has_a_deadline",
+    "test_where_metadata_and_key_set_both_hang_the_attempt_ends_in_its_time",
+}
+"""Tests that a busy machine could fail: no mutant counts as killed by one."""
 
 
 def suite_of(module: str) -> tuple[Suite, Suite]:

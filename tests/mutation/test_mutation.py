@@ -12,7 +12,7 @@ import pytest
 
 from tests.mutation.mutants import mutants_of
 from tests.mutation.runner import in_child
-from tests.mutation.suites import MODULES, suite_of
+from tests.mutation.suites import MEASURING, MODULES, suite_of
 
 SURVIVORS = tomllib.loads(Path(__file__).with_name("survivors.toml").read_text())
 ROOT = Path(__file__).parents[2]
@@ -110,6 +110,12 @@ def test_a_module_has_tests_that_are_there(module: str) -> None:
     files = [file for suite in suite_of(module) for file in suite]
     assert files
     assert all((ROOT / file).exists() for file in files)
+
+
+def test_every_test_that_measures_time_is_there() -> None:
+    files = {file for module in MODULES for suite in suite_of(module) for file in suite}
+    written = "".join((ROOT / file).read_text() for file in files)
+    assert [name for name in MEASURING if f"def {name}(" not in written] == []
 
 
 @pytest.mark.parametrize("module", SURVIVORS)
