@@ -390,6 +390,15 @@ def test_scopes_are_judged_where_the_profile_says_they_are(
     assert failures(good_claims(**claims), a_policy(profile=profile)) == expected
 
 
+def test_a_path_may_lead_as_deep_as_it_likes() -> None:
+    deep = Profile.GENERIC.replace(scopes=[["a", "b", "c", "d"]], audience=[["x", "y", "z"]])
+    claims = without("aud") | {"a": {"b": {"c": {"d": 7}}, "d": "x"}, "x": {"y": {"z": "https://other.test"}}}
+    assert failures(claims, a_policy(profile=deep)) == [
+        ("x.y.z", Reason.AUDIENCE_MISMATCH),
+        ("a.b.c.d", Reason.CLAIM_MALFORMED),
+    ]
+
+
 # --- times ----------------------------------------------------------------------------------------------------------
 
 NO_DATES = [
