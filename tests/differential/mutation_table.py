@@ -1,0 +1,27 @@
+"""Every mutation there is, in the order of their names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.differential.draft import Draft, Must, Mutation, Stage
+
+_TABLE: dict[str, Mutation] = {}
+
+
+def mutation(stage: Stage, must: Must = "open") -> Callable[[Callable[[Draft], None]], Callable[[Draft], None]]:
+    """Enter a function, whose name says what it does to a token."""
+
+    def enter(apply: Callable[[Draft], None]) -> Callable[[Draft], None]:
+        name = apply.__name__.strip("_").replace("_", " ")
+        if name in _TABLE:
+            raise ValueError(f"two mutations are called {name}")
+        _TABLE[name] = Mutation(name, stage, must, apply)
+        return apply
+
+    return enter
+
+
+def table() -> list[Mutation]:
+    """All that were entered."""
+    return [_TABLE[name] for name in sorted(_TABLE)]
