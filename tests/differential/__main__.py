@@ -24,7 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="which ones: the same seed gives the same tokens")
     parser.add_argument("--start", type=int, default=0, help="the number of the first")
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--save", type=Path, help="a file that keeps the count after each slice, and goes on from there")
+    parser.add_argument(
+        "--save", type=Path, help="a file that keeps the count after each slice, and goes on from there"
+    )
     given = parser.parse_args(arguments)
     tally, done = _restored(given.save, given.seed, given.start)
     last = given.start + given.count
@@ -61,8 +63,8 @@ def _parts(seed: int, slices: list[tuple[int, int]], processes: int) -> Iterator
 def report(tally: Tally) -> str:
     """The table."""
     lines = [
-        f"{tally.judged} tokens: {tally.accepted} accepted by us, {tally.refused} refused; "
-        f"{tally.differed} judged otherwise by another, {tally.fault_count} faults",
+        f"{tally.judged} tokens: {tally.accepted} accepted by us, {tally.refused} refused",
+        f"{tally.differed} judged otherwise by another; {tally.fault_count} faults",
         "",
         f"{'joserfc':>8} {'PyJWT':>8}  we       because of",
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.differential import mutate_bytes, mutate_members, mutate_token
@@ -17,8 +17,7 @@ from tests.differential.verdicts import FaultError, Joserfc, Ours, PyJWT, Verdic
 
 __all__ = ["Judges", "Tally", "compare", "judge", "judges"]
 
-MUTATIONS = table()
-assert mutate_bytes and mutate_members and mutate_token, "imported for what they enter"
+MUTATIONS = table(mutate_bytes, mutate_members, mutate_token)
 
 MOST_FAULTS = 50
 Judge = Callable[[Any], Verdict]
@@ -66,7 +65,7 @@ class Tally:
 
     def as_dict(self) -> dict[str, Any]:
         """For a file."""
-        return asdict(self)
+        return {**vars(self), "classes": dict(self.classes), "mutations": dict(self.mutations)}
 
     @classmethod
     def from_dict(cls, members: dict[str, Any]) -> Tally:

@@ -110,9 +110,8 @@ def fresh(rng: Random) -> Draft:
         "aud": AUDIENCE if rng.random() < 0.6 else rng.sample([AUDIENCE, "https://other.example", "x"], 3),
         "exp": NOW + rng.randrange(1, 100_000),
     }
-    for name, value in (("sub", f"user-{rng.randrange(1000)}"), ("jti", f"{rng.getrandbits(64):x}"), ("client_id", "c")):
-        if rng.random() < 0.8:
-            claims[name] = value
+    others = {"sub": f"user-{rng.randrange(1000)}", "jti": f"{rng.getrandbits(64):x}", "client_id": "c"}
+    claims |= {name: value for name, value in others.items() if rng.random() < 0.8}
     if rng.random() < 0.7:
         claims["iat"] = NOW - rng.randrange(1, 10_000)
     if rng.random() < 0.3:

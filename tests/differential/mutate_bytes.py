@@ -9,19 +9,26 @@ from tests.differential.draft import Draft, literal
 from tests.differential.mutation_table import mutation
 
 
+def _escaped(name: str) -> str:
+    """A name in quotes, with its first letter as an escape."""
+    return f'"\\u{ord(name[1]):04x}{name[2:]}'
+
+
 @mutation("members", "refuse")
 def a_member_stands_twice(draft: Draft) -> None:
     members = draft.rng.choice((draft.header, draft.claims))
     name, value = draft.rng.choice(members)
     other = draft.rng.choice((value, value, '"x"', "null", "0", '"none"'))
     if draft.rng.random() < 0.3:
-        name = '"\\u%04x%s' % (ord(name[1]), name[2:])
+        name = _escaped(name)
     members.insert(draft.rng.randrange(len(members) + 1), (name, other))
 
 
 @mutation("members", "refuse")
 def a_nested_member_stands_twice(draft: Draft) -> None:
-    draft.rng.choice((draft.set_header, draft.set_claim))("x", draft.rng.choice(('{"a":1,"a":1}', '[{"a":{"b":1,"b":2}}]')))
+    draft.rng.choice((draft.set_header, draft.set_claim))(
+        "x", draft.rng.choice(('{"a":1,"a":1}', '[{"a":{"b":1,"b":2}}]'))
+    )
 
 
 @mutation("members", "accept")
@@ -29,7 +36,7 @@ def names_are_escaped(draft: Draft) -> None:
     for members in (draft.header, draft.claims):
         for index, (name, value) in enumerate(members):
             if len(name) > 2 and draft.rng.random() < 0.5:
-                members[index] = ('"\\u%04x%s' % (ord(name[1]), name[2:]), value)
+                members[index] = (_escaped(name), value)
 
 
 @mutation("members", "accept")
@@ -43,7 +50,9 @@ def texts_are_escaped(draft: Draft) -> None:
 @mutation("members", "accept")
 def texts_are_far_from_latin(draft: Draft) -> None:
     text = draft.rng.choice(("é\u0301", "\U0001f600", "日本語", "\u202e", "\u00a0", "\ufeff", "\u2028", "ﬀ"))
-    draft.set_claim(draft.rng.choice(("sub", "jti", "client_id")), f'"{text}"' if draft.rng.random() < 0.5 else literal(text))
+    draft.set_claim(
+        draft.rng.choice(("sub", "jti", "client_id")), f'"{text}"' if draft.rng.random() < 0.5 else literal(text)
+    )
 
 
 @mutation("members", "accept")
@@ -99,7 +108,9 @@ def a_text_holds_a_raw_control_character(draft: Draft) -> None:
 
 @mutation("bytes", "refuse")
 def encoding_is_not_utf8(draft: Draft) -> None:
-    name = draft.rng.choice(("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "utf-8-sig", "utf-7"))
+    name = draft.rng.choice(
+        ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "utf-8-sig", "utf-7")
+    )
     if name == "utf-7":
         draft.edit(lambda raw: raw.replace(b'"', b"+ACI-"))
     else:
@@ -108,7 +119,9 @@ def encoding_is_not_utf8(draft: Draft) -> None:
 
 @mutation("bytes", "refuse")
 def a_byte_is_not_utf8(draft: Draft) -> None:
-    odd = draft.rng.choice((b"\xff", b"\xfe\xff", b"\xc0\xa2", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xe9", b"\x80", b"\xc3"))
+    odd = draft.rng.choice(
+        (b"\xff", b"\xfe\xff", b"\xc0\xa2", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xe9", b"\x80", b"\xc3")
+    )
     draft.edit(lambda raw: raw[:-1] + b',"z":"' + odd + b'"}')
 
 
@@ -130,7 +143,23 @@ _TORN: tuple[Callable[[bytes], bytes], ...] = (
     lambda raw: raw * 2,
     lambda raw: b")]}'\n" + raw,
 )
-_OTHER_TOPS = (b"", b"null", b"true", b"1", b'""', b"[]", b"{", b"}", b"{}", b'"x"', b"[[]]", b"-", b"\0", b" ", b"text")
+_OTHER_TOPS = (
+    b"",
+    b"null",
+    b"true",
+    b"1",
+    b'""',
+    b"[]",
+    b"{",
+    b"}",
+    b"{}",
+    b'"x"',
+    b"[[]]",
+    b"-",
+    b"\0",
+    b" ",
+    b"text",
+)
 
 
 @mutation("bytes", "refuse")

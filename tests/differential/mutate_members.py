@@ -24,7 +24,9 @@ _ALGS = (
 
 @mutation("members", "accept")
 def header_has_an_unknown_member(draft: Draft) -> None:
-    draft.set_header(draft.rng.choice(("x", "ext", "ver", "zip", "iss", "", "é", "nonce")), draft.rng.choice(_GOOD_EXTRAS))
+    draft.set_header(
+        draft.rng.choice(("x", "ext", "ver", "zip", "iss", "", "é", "nonce")), draft.rng.choice(_GOOD_EXTRAS)
+    )
 
 
 @mutation("members", "accept")
@@ -109,7 +111,8 @@ def hmac_is_keyed_with_what_is_public(draft: Draft) -> None:
 
 @mutation("members")
 def kid_is_another(draft: Draft) -> None:
-    draft.set_header("kid", literal(draft.rng.choice((*KEYS, "unknown", "EC-1", "ec-1 ", "ес-1", "../ec-1", "ec-1\0"))))
+    others = ("unknown", "EC-1", "ec-1 ", "\u0435\u0441-1", "../ec-1", "ec-1\0")
+    draft.set_header("kid", literal(draft.rng.choice((*KEYS, *others))))
 
 
 @mutation("members", "refuse")
@@ -141,7 +144,20 @@ def typ_is_no_text(draft: Draft) -> None:
 
 @mutation("members", "refuse")
 def crit_is_there(draft: Draft) -> None:
-    names = ('["exp"]', '["alg"]', '["typ"]', '["kid"]', '["b64"]', '["x"]', "[]", '"alg"', "null", "{}", "[1]", '[["x"]]')
+    names = (
+        '["exp"]',
+        '["alg"]',
+        '["typ"]',
+        '["kid"]',
+        '["b64"]',
+        '["x"]',
+        "[]",
+        '"alg"',
+        "null",
+        "{}",
+        "[1]",
+        '[["x"]]',
+    )
     draft.set_header("crit", draft.rng.choice(names))
     if draft.rng.random() < 0.5:
         draft.set_header("x", "1")
@@ -156,7 +172,21 @@ def b64_is_there(draft: Draft) -> None:
 
 @mutation("members")
 def a_claim_is_odd(draft: Draft) -> None:
-    names = ("iss", "aud", "exp", "nbf", "iat", "sub", "jti", "client_id", "azp", "scope", "scp", "roles", "permissions")
+    names = (
+        "iss",
+        "aud",
+        "exp",
+        "nbf",
+        "iat",
+        "sub",
+        "jti",
+        "client_id",
+        "azp",
+        "scope",
+        "scp",
+        "roles",
+        "permissions",
+    )
     draft.set_claim(draft.rng.choice(names), draft.rng.choice(_ODD))
 
 
@@ -168,7 +198,15 @@ def a_claim_is_absent(draft: Draft) -> None:
 @mutation("members", "refuse")
 def iss_is_another(draft: Draft) -> None:
     other = (
-        *(f"{ISSUER}/", f"{ISSUER} ", ISSUER.upper(), ISSUER[:-1], f"{ISSUER}:443", f"{ISSUER}\0", "https://evil.example"),
+        *(
+            f"{ISSUER}/",
+            f"{ISSUER} ",
+            ISSUER.upper(),
+            ISSUER[:-1],
+            f"{ISSUER}:443",
+            f"{ISSUER}\0",
+            "https://evil.example",
+        ),
         *(f"{ISSUER}.evil.example", f"{ISSUER}@evil.example", ISSUER.replace("e", "\u0435", 1), "", ".*", f"{ISSUER}#"),
     )
     value = literal(draft.rng.choice(other))
@@ -177,9 +215,25 @@ def iss_is_another(draft: Draft) -> None:
 
 @mutation("members", "refuse")
 def aud_is_another(draft: Draft) -> None:
-    other = (f"{AUDIENCE}/", AUDIENCE[:-1], AUDIENCE.upper(), "*", f"{AUDIENCE} x", f"x,{AUDIENCE}", "https://other.example")
+    other = (
+        f"{AUDIENCE}/",
+        AUDIENCE[:-1],
+        AUDIENCE.upper(),
+        "*",
+        f"{AUDIENCE} x",
+        f"x,{AUDIENCE}",
+        "https://other.example",
+    )
     value = literal(draft.rng.choice(other))
-    odd = (value, f"[{value}]", f'{{"{AUDIENCE}":true}}', f'[["{AUDIENCE}"]]', f'[{{"a":"{AUDIENCE}"}}]', "[]", "[null]")
+    odd = (
+        value,
+        f"[{value}]",
+        f'{{"{AUDIENCE}":true}}',
+        f'[["{AUDIENCE}"]]',
+        f'[{{"a":"{AUDIENCE}"}}]',
+        "[]",
+        "[null]",
+    )
     draft.set_claim("aud", draft.rng.choice(odd))
 
 
@@ -194,8 +248,28 @@ def aud_is_a_list(draft: Draft) -> None:
 def _dates(draft: Draft) -> tuple[str, ...]:
     near = NOW + draft.rng.choice((-1, 1)) * draft.rng.choice((0, 1, LEEWAY - 1, LEEWAY, LEEWAY + 1, 3600))
     return (
-        *(str(near), f"{near}.0", f"{near}.5", f"{near - 1}.5", f"{near}e0", f"{near * 10}e-1", f'"{near}"', f"[{near}]"),
-        *(f"{near}.000000001", f"{near}000", f'" {near} "', f'"{near}.5"', "true", "false", "null", '"soon"', "{}", '""'),
+        *(
+            str(near),
+            f"{near}.0",
+            f"{near}.5",
+            f"{near - 1}.5",
+            f"{near}e0",
+            f"{near * 10}e-1",
+            f'"{near}"',
+            f"[{near}]",
+        ),
+        *(
+            f"{near}.000000001",
+            f"{near}000",
+            f'" {near} "',
+            f'"{near}.5"',
+            "true",
+            "false",
+            "null",
+            '"soon"',
+            "{}",
+            '""',
+        ),
         *("0", "-1", "-0.0", "1e999", "-1e999", "NaN", "Infinity", "-Infinity", "9" * 400, "9" * 5000, "-9e15", "9e15"),
         *("253402300799", "253402300800", "253402300799.5", "1e11", '"1_800_000_500"', '"١٨٠٠٠٠٠٥٠٠"', '"0x7fffffff"'),
     )
@@ -246,7 +320,19 @@ def token_is_bound_to_a_key(draft: Draft) -> None:
 
 @mutation("members")
 def claims_name_a_kind(draft: Draft) -> None:
-    kinds = ("id", "ID", "id_token", "refresh", "Refresh", "refresh-token", "Logout", "Offline", "access", "Bearer", "Id-Token")
+    kinds = (
+        "id",
+        "ID",
+        "id_token",
+        "refresh",
+        "Refresh",
+        "refresh-token",
+        "Logout",
+        "Offline",
+        "access",
+        "Bearer",
+        "Id-Token",
+    )
     draft.set_claim(draft.rng.choice(("token_use", "typ", "type")), f'"{draft.rng.choice(kinds)}"')
 
 

@@ -47,7 +47,9 @@ def a_segment_is_padded_and_signed_so(draft: Draft) -> None:
 @mutation("segments", "refuse")
 def a_segment_holds_junk_and_is_signed_so(draft: Draft) -> None:
     place = draft.rng.randrange(2)
-    junk = draft.rng.choice((b"!", b"!!!!", b"\n", b" ", b"\r\n", b"\0", b"+", b"/", b"\xe9", b"%3D", b"~", b"A", b",", b'"'))
+    junk = draft.rng.choice(
+        (b"!", b"!!!!", b"\n", b" ", b"\r\n", b"\0", b"+", b"/", b"\xe9", b"%3D", b"~", b"A", b",", b'"')
+    )
     segment = draft.segments[place]
     at = draft.rng.choice((0, len(segment) // 2, len(segment)))
     draft.segments[place] = segment[:at] + junk + segment[at:]
@@ -155,7 +157,14 @@ def dots_are_added_or_lost(draft: Draft) -> None:
     first, _, rest = token.partition(b".")
     draft.token = draft.rng.choice(
         (
-            *(token + b".", b"." + token, token.replace(b".", b"..", 1), token.replace(b".", b""), token + b".x.y", b".."),
+            *(
+                token + b".",
+                b"." + token,
+                token.replace(b".", b"..", 1),
+                token.replace(b".", b""),
+                token + b".x.y",
+                b"..",
+            ),
             *(token.rpartition(b".")[0], first, rest, token + b"." * 300, token.replace(b".", b",", 1), b"", b"."),
             *(token.replace(b".", "\uff0e".encode(), 1), token.replace(b".", b"%2E"), token + b".AA", b"...", b"...."),
         )
@@ -175,7 +184,9 @@ def signature_has_unused_bits(draft: Draft) -> None:
 
 @mutation("text", "refuse")
 def junk_is_in_the_text(draft: Draft) -> None:
-    junk = draft.rng.choice((b" ", b"\n", b"\r\n", b"\t", b"\0", b"!", b"=", b"\xff", "é".encode(), b"?", b"%", b'"', b"$"))
+    junk = draft.rng.choice(
+        (b" ", b"\n", b"\r\n", b"\t", b"\0", b"!", b"=", b"\xff", "é".encode(), b"?", b"%", b'"', b"$")
+    )
     at = draft.rng.choice((0, len(draft.token) // 2, len(draft.token), draft.rng.randrange(len(draft.token) + 1)))
     draft.token = draft.token[:at] + junk + draft.token[at:]
 
@@ -200,7 +211,14 @@ def text_is_wrapped(draft: Draft) -> None:
     flattened = b'{"protected":"%s","payload":"%s","signature":"%s"}' % (head, payload, signature)
     draft.token = draft.rng.choice(
         (
-            *(b'"' + token + b'"', b"Bearer " + token, base64.b64encode(token), token.upper(), token.lower(), token * 2),
+            *(
+                b'"' + token + b'"',
+                b"Bearer " + token,
+                base64.b64encode(token),
+                token.upper(),
+                token.lower(),
+                token * 2,
+            ),
             *(flattened, b"[" + flattened + b"]", b"null", b"undefined", b"0", token + b"," + token, token[::-1]),
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 
 from tests.differential.draft import Draft, Must, Mutation, Stage
 
@@ -22,6 +23,7 @@ def mutation(stage: Stage, must: Must = "open") -> Callable[[Callable[[Draft], N
     return enter
 
 
-def table() -> list[Mutation]:
-    """All that were entered."""
-    return [_TABLE[name] for name in sorted(_TABLE)]
+def table(*modules: ModuleType) -> list[Mutation]:
+    """What these modules have entered."""
+    names = {module.__name__ for module in modules}
+    return [_TABLE[name] for name in sorted(_TABLE) if _TABLE[name].apply.__module__ in names]

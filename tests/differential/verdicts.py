@@ -45,7 +45,6 @@ class FaultError(Exception):
     """An exception that must not come out of the verifier."""
 
 
-
 class _StoppedDatetime(datetime):
     """The clock that PyJWT reads."""
 
