@@ -114,7 +114,7 @@ class Joserfc:
     def __call__(self, token: bytes) -> Verdict:
         left: list[Any] = []
         verdict = self._decode(token, left)
-        while not verdict.accepted and left:
+        while left and verdict.why == "BadSignatureError":
             # A token without kid: every key that fits is tried, as with us
             verdict = self._decode(token, left, left.pop())
         return verdict
@@ -151,7 +151,7 @@ class PyJWT:
         try:
             for key in self._candidates(token):
                 verdict = self._decode(token, key)
-                if verdict.accepted:
+                if verdict.why != "InvalidSignatureError":
                     break
         except Exception as error:
             return Verdict(False, why=type(error).__name__)
