@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate
 from random import Random
 from typing import Literal
 
@@ -17,7 +19,9 @@ Must = Literal["accept", "refuse", "open"]
 """What must become of a token that has this one change; `open`: whatever the classes allow."""
 
 _ALGORITHMS = ("HS256", "HS384", "HS512", "ES256", "EdDSA", "RS256", "PS256", "ES384", "ES512")
-_WEIGHTS = (34, 3, 3, 26, 22, 4, 4, 2, 2)
+_WEIGHTS = (44, 3, 3, 20, 20, 3, 3, 2, 2)
+_AUDIENCE = f'"{AUDIENCE}"'
+_AUDIENCES = (_AUDIENCE, '"https://other.example"', '"x"')
 _TYPES = (None, "JWT", "at+jwt", "at+JWT", "application/at+jwt", "jwt")
 
 
@@ -78,6 +82,8 @@ class Mutation:
     stage: Stage
     must: Must
     apply: Callable[[Draft], None]
+    weight: int = 5
+    """How often it is drawn, beside the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,25 +111,24 @@ def fresh(rng: Random) -> Draft:
     if typ is not None:
         header.append(("typ", typ))
     rng.shuffle(header)
-    claims: dict[str, object] = {
-        "iss": ISSUER,
-        "aud": AUDIENCE if rng.random() < 0.6 else rng.sample([AUDIENCE, "https://other.example", "x"], 3),
-        "exp": NOW + rng.randrange(1, 100_000),
-    }
-    others = {"sub": f"user-{rng.randrange(1000)}", "jti": f"{rng.getrandbits(64):x}", "client_id": "c"}
-    claims |= {name: value for name, value in others.items() if rng.random() < 0.8}
+    audience = _AUDIENCE if rng.random() < 0.6 else f"[{','.join(rng.sample(_AUDIENCES, 3))}]"
+    claims = [('"iss"', f'"{ISSUER}"'), ('"aud"', audience), ('"exp"', str(NOW + rng.randrange(1, 100_000)))]
+    others = {'"sub"': f'"user-{rng.randrange(1000)}"', '"jti"': f'"{rng.getrandbits(64):x}"', '"client_id"': '"c"'}
+    claims += [member for member in others.items() if rng.random() < 0.8]
     if rng.random() < 0.7:
-        claims["iat"] = NOW - rng.randrange(1, 10_000)
+        claims.append(('"iat"', str(NOW - rng.randrange(1, 10_000))))
     if rng.random() < 0.3:
-        claims["nbf"] = NOW - rng.randrange(1, 10_000)
+        claims.append(('"nbf"', str(NOW - rng.randrange(1, 10_000))))
     if rng.random() < 0.5:
-        claims["scope"] = rng.choice(["read write", "", ["read", "write"], "openid"])
+        claims.append(('"scope"', rng.choice(('"read write"', '""', '["read","write"]', '"openid"'))))
+    if rng.random() < 0.3:
+        rng.shuffle(claims)
     return Draft(
         rng=rng,
         alg=alg,
         key=SECRET if kid is None else KEYS[kid],
-        header=[(literal(name), literal(value)) for name, value in header],
-        claims=[(literal(name), literal(value)) for name, value in claims.items()],
+        header=[(f'"{name}"', f'"{value}"') for name, value in header],
+        claims=claims,
     )
 
 
@@ -154,15 +159,29 @@ def finish(draft: Draft, mutations: Sequence[Mutation]) -> bytes:
     return good
 
 
-def sample(seed: int, number: int, mutations: Sequence[Mutation]) -> Sample:
+class Deck(list[Mutation]):
+    """Mutations to draw from, by their weights."""
+
+    def draw(self, rng: Random, count: int) -> list[Mutation]:
+        """At most so many, none twice."""
+        drawn = rng.choices(self, cum_weights=self.weights, k=count)
+        return list({mutation.name: mutation for mutation in drawn}.values())
+
+    @cached_property
+    def weights(self) -> list[int]:
+        """Added up."""
+        return list(accumulate(mutation.weight for mutation in self))
+
+
+def sample(seed: int, number: int, deck: Deck) -> Sample:
     """The token that these two numbers name: two in ten good, six with one mutation, two with several."""
     rng = Random((seed << 40) + number)
     draft = fresh(rng)
     chance = rng.random()
     count = 0 if chance < 0.2 else 1 if chance < 0.8 else rng.randrange(2, 4)
-    chosen = rng.sample(mutations, count)
+    chosen = deck.draw(rng, count)
     good = finish(draft, chosen)
-    must: Must = "accept" if not chosen else chosen[0].must if count == 1 else "open"
+    must: Must = "accept" if not chosen else chosen[0].must if len(chosen) == 1 else "open"
     return Sample(
         token=draft.token,
         mutations=tuple(mutation.name for mutation in chosen),
