@@ -25,7 +25,7 @@ _EC_ORDERS = {
 def _unused_bits(segment: bytes, bits: int) -> bytes:
     """The same bytes, spelled with an unused bit set; the segment itself where it has none."""
     remainder = len(segment) % 4
-    if remainder in {0, 1}:
+    if remainder in {0, 1} or segment[-1] not in _ALPHABET:
         return segment
     spare = bits % (16 if remainder == 2 else 4) or 1
     return segment[:-1] + bytes([_ALPHABET[_ALPHABET.index(segment[-1]) | spare]])
