@@ -1,4 +1,4 @@
-"""Rows 149 to 163: DPoP is not supported. So whatever the proof is, the DPoP scheme is refused, and a bound token is."""
+"""Rows 149 to 163: DPoP is not supported. Whatever the proof is, its scheme is refused, and so is a bound token."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from tests.attacks.corpus.case import Case, Headers, Request, Sign, rows
-from tests.attacks.corpus.jws import ABSENT, NOW, b64, changed, claims, hmac_sign, header, sign, unb64
+from tests.attacks.corpus.jws import ABSENT, NOW, b64, changed, claims, header, hmac_sign, sign, unb64
 from tests.attacks.corpus.keyring import (
     EC_1,
     EC_ATTACKER,
