@@ -16,9 +16,9 @@ from tests.differential import __main__ as command
 from tests.differential.classes import BOTH, CLASSES, class_of
 from tests.differential.compare import MUTATIONS, Judge, Judges, Tally, compare, judge, judges
 from tests.differential.draft import Sample, sample
-from tests.differential.keys import SECRET
+from tests.differential.keys import LEEWAY, NOW, SECRET
 from tests.differential.look import Look
-from tests.differential.verdicts import FaultError, Verdict, stopped_clock
+from tests.differential.verdicts import FaultError, Ours, Verdict, stopped_clock
 
 _SEED = 5
 _COUNT = 2500
@@ -140,6 +140,24 @@ def test_a_verifier_that_judges_text_and_bytes_differently_is_found_out(known: K
     """The type of the argument must not matter."""
     tally = _with_ours(known, lambda token, verdict: Verdict(False) if isinstance(token, str) else verdict)
     assert any("a second look" in fault["fault"] for fault in tally.faults)
+
+
+def test_what_is_remembered_of_a_token_is_what_would_be_found_at_any_time(known: Known) -> None:
+    """Around every date of a token, a verifier that has seen it says what one that keeps nothing says."""
+    samples, by, _ = known
+    good = [one.token for one in samples if one.secret and by[True].ours(one.token).accepted][:100]
+    remembering, fresh = Ours(secret=True), Ours(secret=True, token_cache=0)
+    verdicts: set[bool] = set()
+    for token in good:
+        remembering.now = NOW
+        assert remembering(token).accepted
+        dates = Look(token).numbers("exp", "nbf", "iat")
+        for date in [date + shift for date in dates for shift in (-LEEWAY - 0.1, -LEEWAY, 0, LEEWAY, LEEWAY + 0.1)]:
+            remembering.now = fresh.now = float(date)
+            first, second = remembering(token), fresh(token)
+            assert (first.accepted, first.why) == (second.accepted, second.why), (token, date)
+            verdicts.add(first.accepted)
+    assert verdicts == {True, False}
 
 
 def test_a_sample_is_named_by_two_numbers() -> None:

@@ -21,6 +21,7 @@ from jwt.algorithms import get_default_algorithms
 
 from jwt_asgi import AccessToken, SharedSecret, StaticKeys, TrustedIssuer, Verifier
 from jwt_asgi.errors import TokenError
+from jwt_asgi.token_cache import DEFAULT_TOKENS
 from tests.differential.keys import (
     ALGORITHMS,
     AUDIENCE,
@@ -75,9 +76,9 @@ def result_of(coroutine: Coroutine[Any, Any, AccessToken]) -> AccessToken:
 
 
 class Ours:
-    """`Verifier.verify`, with the keys at hand."""
+    """`Verifier.verify`, with the keys at hand. It remembers what it verified, unless `token_cache` is 0."""
 
-    def __init__(self, *, secret: bool) -> None:
+    def __init__(self, *, secret: bool, token_cache: int = DEFAULT_TOKENS) -> None:
         issuer = TrustedIssuer(
             issuer=ISSUER,
             audience=AUDIENCE,
@@ -85,7 +86,8 @@ class Ours:
             keys=SharedSecret(SECRET) if secret else StaticKeys(JWKS),
             leeway=LEEWAY,
         )
-        self._verifier = Verifier(issuer, clock=lambda: float(NOW))
+        self.now = float(NOW)
+        self._verifier = Verifier(issuer, clock=lambda: self.now, token_cache=token_cache)
 
     def __call__(self, token: bytes) -> Verdict:
         try:
