@@ -35,6 +35,8 @@ class Draft:
     """A token that is being made. `header` and `claims` are pairs of JSON texts, so that they can be anything."""
 
     rng: Random
+    secret: bool
+    """Whether the verifiers have a shared secret, or published keys; `key` may become one that they have not."""
     alg: str
     key: PrivateKey | bytes
     header: list[tuple[str, str]]
@@ -125,6 +127,7 @@ def fresh(rng: Random) -> Draft:
         rng.shuffle(claims)
     return Draft(
         rng=rng,
+        secret=kid is None,
         alg=alg,
         key=SECRET if kid is None else KEYS[kid],
         header=[(f'"{name}"', f'"{value}"') for name, value in header],
@@ -186,6 +189,6 @@ def sample(seed: int, number: int, deck: Deck) -> Sample:
         token=draft.token,
         mutations=tuple(mutation.name for mutation in chosen),
         must=must,
-        secret=isinstance(draft.key, bytes),
+        secret=draft.secret,
         good=good if good != draft.token else b"",
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from tests.attacks.corpus.jws import compact
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests.attacks.corpus.jws import compact, unb64
 from tests.differential.draft import Draft, literal
-from tests.differential.keys import AUDIENCE, ISSUER, KEYS, LEEWAY, NOW, SECRET, STRANGERS
+from tests.differential.keys import AUDIENCE, ISSUER, JWKS, KEYS, LEEWAY, NOW, SECRET, STRANGERS
 from tests.differential.mutation_table import mutation
 
 _ODD = (
@@ -19,6 +21,19 @@ _ALGS = (
     *("none", "None", "NONE", "nOnE", "", "rs256", "es256", "hs256", "HS256 ", "ES256\\n", "RS384", "RS512", "PS384"),
     *("PS512", "HS256", "HS384", "HS512", "RS256", "PS256", "ES256", "ES384", "ES512", "ES256K", "EdDSA", "Ed25519"),
     *("RSA-OAEP", "dir", "A256GCM", "ML-DSA-44", "__class__", "RS1"),
+)
+
+
+# RFC 8725 section 2.1: what everybody can read, as the key of an HMAC
+_PUBLISHED = (
+    compact(JWKS),
+    compact(JWKS["keys"][0]),
+    unb64(JWKS["keys"][0]["n"]),
+    *(
+        key.public_key().public_bytes(encoding, PublicFormat.SubjectPublicKeyInfo)
+        for key in (KEYS["rsa-1"], KEYS["ec-1"], KEYS["ed-1"])
+        for encoding in (Encoding.PEM, Encoding.DER)
+    ),
 )
 
 
@@ -104,9 +119,16 @@ def alg_is_none_and_the_signature_empty(draft: Draft) -> None:
 
 @mutation("members", "refuse")
 def hmac_is_keyed_with_what_is_public(draft: Draft) -> None:
-    secrets = (b"", b"secret", compact({"kty": "oct"}), ISSUER.encode(), SECRET[:32], SECRET + b"\0", SECRET[::-1])
-    draft.alg, draft.key = "HS256", draft.rng.choice(secrets)
-    draft.set_header("alg", '"HS256"')
+    weak = (b"", b"secret", ISSUER.encode(), SECRET[:32], SECRET + b"\1", SECRET[::-1])
+    draft.alg, draft.key = draft.rng.choice(("HS256", "HS512")), draft.rng.choice((*weak, *_PUBLISHED))
+    draft.set_header("alg", f'"{draft.alg}"')
+
+
+@mutation("members", "refuse", weight=3)
+def algorithm_is_not_allowed_though_rightly_used(draft: Draft) -> None:
+    draft.alg, draft.key = draft.rng.choice(("RS384", "RS512", "PS384", "PS512")), KEYS["rsa-1"]
+    draft.set_header("alg", f'"{draft.alg}"')
+    draft.set_header("kid", '"rsa-1"')
 
 
 @mutation("members")
