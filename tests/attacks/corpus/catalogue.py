@@ -64,7 +64,7 @@ _LINES = """
 49 key.kid- crlf surrogate
 50 key.kid- unknown
 51 flood. *
-52 key.jwk- rsa-enc rsa-enc-noalg rsa-ops
+52 key.jwk- rsa-enc rsa-enc-noalg rsa-ops ec-enc ec-ops
 53 key.jwk- rsa-weak
 54 key.jwk- rsa-e1 rsa-e1-forged
 55 key.jwk- ec-off-curve ec-odd rsa-broken pq-1
