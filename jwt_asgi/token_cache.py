@@ -90,17 +90,15 @@ class TokenCache:
     def keep(self, digest: bytes, length: int, known: Known) -> None:
         """Keep a token of so many bytes, and leave out those that were not seen for longest."""
         weight = 1 + (length - 1) // _WEIGHT_BYTES
+        if weight > self._most:
+            return
         with self._lock:
             self._leave_out(digest)
             self._known[digest] = known, weight
             self._weight += weight
             while self._weight > self._most:
-                self._leave_out(next(iter(self._known)))
-
-    def forget(self, digest: bytes) -> None:
-        """Leave a token out, whether it is here or not."""
-        with self._lock:
-            self._leave_out(digest)
+                # Not by an iterator: `find` moves entries meanwhile, without the lock
+                self._weight -= self._known.popitem(last=False)[1][1]
 
     def _leave_out(self, digest: bytes) -> None:
         found = self._known.pop(digest, None)
