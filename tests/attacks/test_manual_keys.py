@@ -307,10 +307,11 @@ def _wave(name: str, count: int) -> list[str]:
     return [*good, *forged, *unknown]
 
 
-async def test_ever_new_tokens_do_not_fill_the_memory() -> None:
-    """Row 171, CWE-770: once the bounded caches have what they take, nothing grows."""
+@pytest.mark.parametrize("token_cache", [0, 500])
+async def test_ever_new_tokens_do_not_fill_the_memory(token_cache: int) -> None:
+    """Row 171, CWE-770: once the bounded caches have what they take, nothing grows; of bad tokens nothing is kept."""
     endpoint = _Endpoint()
-    verifier = _verifier(endpoint, token_cache=500)
+    verifier = _verifier(endpoint, token_cache=token_cache)
     waves = [_wave(f"wave-{number}", 1500) for number in range(2)]
     sizes = []
     tracemalloc.start()
