@@ -1,0 +1,55 @@
+"""Runs a target under atheris: instruments the package, unpacks the seeds, and sets what libFuzzer needs."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.fuzz.packed import seeds
+
+_MISSING = """\
+atheris is not installed: pip install atheris (3.0 has wheels for Python 3.11, 3.1 for Python 3.12 and 3.13; Linux).
+Without it, tests/fuzz/test_fuzz.py replays the seeds."""
+_MOST_BYTES = 20_000
+
+
+def run(name: str, harness: str, change: str) -> None:
+    """Fuzz: `harness` names a module with a `World`, whose `check` takes bytes; `change` a function of `mutation`."""
+    try:
+        atheris: Any = importlib.import_module("atheris")
+    except ImportError:
+        sys.exit(_MISSING)
+    with atheris.instrument_imports(include=["jwt_asgi"]):
+        importlib.import_module("jwt_asgi")
+        world = importlib.import_module(f"tests.fuzz.{harness}").World()
+        changed = getattr(importlib.import_module("tests.fuzz.mutation"), change)
+
+    def custom_mutator(data: bytes, most: int, seed: int) -> bytes:
+        made: bytes = changed(data, most, seed, atheris.Mutate)
+        return made
+
+    with tempfile.TemporaryDirectory(prefix="jwt-asgi-fuzz-") as unpacked:
+        atheris.Setup(_arguments(name, sys.argv, Path(unpacked)), world.check, custom_mutator=custom_mutator)
+        atheris.Fuzz()
+
+
+def _arguments(name: str, given: list[str], unpacked: Path) -> list[str]:
+    """What is given, and what is not: where to write what was found, how long an input may be, and the seeds."""
+    options = [word for word in given[1:] if word.startswith("-")]
+    paths = [word for word in given[1:] if not word.startswith("-")]
+    found = Path(tempfile.gettempdir()) / "jwt-asgi-fuzz"
+    found.mkdir(exist_ok=True)
+    for option, value in (("-artifact_prefix", f"{found}/{name}-"), ("-max_len", str(_MOST_BYTES))):
+        if not any(word.startswith(f"{option}=") for word in options):
+            options.append(f"{option}={value}")
+    if any(Path(path).is_file() for path in paths):
+        return [given[0], *options, *paths]
+    for path in paths:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    for number, data in enumerate(seeds(name)):
+        (unpacked / f"{number:04}").write_bytes(data)
+    # libFuzzer writes into the first folder, and reads all of them
+    return [given[0], *options, *(paths or [str(unpacked)]), *([str(unpacked)] if paths else [])]

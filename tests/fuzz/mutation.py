@@ -1,0 +1,244 @@
+"""Changes to JSON, base64url and tokens that leave the rest as it is, so that what lies behind a parser is reached."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
+from typing import Any
+
+from tests.fuzz import door
+from tests.fuzz.keys import b64, public_jwk, sign
+
+Mutate = Callable[[bytes, int], bytes]
+"""libFuzzer's own mutation of bytes."""
+
+_SIGNERS = ("ed-1",) * 8 + ("ed-2", "ed-3", "ec-1", "ec-2", "ec-1", "ec-attacker", "p384", "rsa-1", "rsa-2", "rsa-ps")
+_ALGORITHMS = ("EdDSA", "Ed25519", "ES256", "RS256", "PS256", "ES384", "none", "HS256", "RS512", "eddsa")
+_FOR_KEY = {"ed": "EdDSA", "ec": "ES256", "p3": "ES384", "rs": "RS256"}
+_DATES = (door.NOW, door.NOW + 31, door.NOW + 30, door.NOW - 30, door.NOW - 31, door.LATER, 0, -1, 1e12, 253402300800)
+VALUES: tuple[Any, ...] = (
+    *(None, True, False, 0, 1, -1, 0.5, 1e308, 10**30, "", " ", "a", "\x00", "\ud800", "é", "a b", "\x7f", "canary"),
+    *([], {}, [[]], [None], [""], {"": ""}, ["a", "b"], door.ISSUER, [door.ISSUER], door.AUDIENCE, [door.AUDIENCE, 1]),
+    *(door.SCOPE, f"x {door.SCOPE}", [door.SCOPE], "at+jwt", "JWT", "AT+JWT", "application/at+jwt", "refresh", "id-token"),
+    *("t1", "t2", "consumers", door.TENANTS.replace("{tenantid}", "t1"), door.TENANTS, "x" * 256, "x" * 257, *_DATES),
+)
+CLAIMS = (
+    *("iss", "aud", "sub", "exp", "nbf", "iat", "jti", "client_id", "azp", "scope", "scp", "roles", "permissions"),
+    *("cnf", "typ", "type", "token_use", "tid", "auth_time", "acr", "x"),
+)
+HEADERS = ("alg", "kid", "typ", "crit", "b64", "jwk", "jku", "x5c", "zip", "cty", "enc", "x")
+KIDS = (*_SIGNERS[7:], "rsa-enc", "rsa-weak", "rsa-e1", "ec-off-curve", "oct-1", "unknown", "7", 7)
+JWK_MEMBERS = ("kty", "crv", "x", "y", "n", "e", "d", "k", "kid", "use", "key_ops", "alg", "x5c", "issuer")
+JWK_VALUES: tuple[Any, ...] = (
+    *("RSA", "EC", "OKP", "oct", "AKP", "P-256", "P-384", "P-521", "secp256k1", "Ed25519", "Ed448", "X25519", "P-192"),
+    *("sig", "enc", ["verify"], ["sign"], ["verify", 1], "verify", "RS256", "PS256", "ES256", "ES256K", "EdDSA", "AQAB"),
+    *("AQ", "Aw", "Ag", "AAEAAQ", "AQAAAAA", "_____w", "A" * 43, "_" * 43, "A" * 86, "_" * 342, "g" + "A" * 340 + "Q"),
+    *("A" * 342, "g" + "A" * 1365, door.TENANTS, "AQAB=", "AQ AB", "AQ+B", "AQAC", "A", *VALUES[:20], "x" * 257),
+)
+_ODD_TEXTS = (b"NaN", b"-0", b"1e400", b'"\\ud800"', b'"\\u0061"', b"1" * 4301, b"01", b"\xef\xbb\xbf", b"\xff", b"\x00")
+
+
+class Chance:
+    """One round of changes, the same for the same seed."""
+
+    def __init__(self, seed: int, mutate: Mutate) -> None:
+        self.random = random.Random(seed)
+        self.mutate = mutate
+
+    def one_in(self, count: int) -> bool:
+        """Whether it happens."""
+        return self.random.randrange(count) == 0
+
+    def json(self, value: Any, names: Sequence[str], values: Sequence[Any]) -> Any:
+        """A value in which one place is changed; it may be changed in place."""
+        if isinstance(value, dict) and (value or self.one_in(2)) and not self.one_in(6):
+            return self._object(value, names, values)
+        if isinstance(value, list) and value and not self.one_in(6):
+            at = self.random.randrange(len(value))
+            match self.random.randrange(6):
+                case 0:
+                    del value[at]
+                case 1:
+                    value.insert(at, deepcopy(value[self.random.randrange(len(value))]))
+                case _:
+                    value[at] = self.json(value[at], names, values)
+            return value
+        return self._scalar(value, values)
+
+    def _object(self, value: dict[str, Any], names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+        name = self.random.choice([*value, *names] if self.one_in(2) else [*value, self.random.choice(names)])
+        match self.random.randrange(8):
+            case 0:
+                value.pop(name, None)
+            case 1:
+                value[self.random.choice(names)] = deepcopy(value.get(name))
+            case 2 | 3:
+                value[name] = deepcopy(self.random.choice(values))
+            case _:
+                value[name] = self.json(value.get(name), names, values)
+        return value
+
+    def _scalar(self, value: Any, values: Sequence[Any]) -> Any:
+        match self.random.randrange(8):
+            case 0:
+                return [value]
+            case 1:
+                return {self.random.choice(("x", "", "roles")): value}
+            case 2 | 3 if isinstance(value, str):
+                return self.bytes(value.encode("utf-8", "surrogatepass"), 300).decode("utf-8", "replace")
+            case 4 if isinstance(value, (int, float)):
+                return value + self.random.choice((-1, 1, 0.5, 30, -3600))
+            case _:
+                return deepcopy(self.random.choice(values))
+
+    def text(self, value: Any) -> bytes:
+        """JSON text of a value, now and then odd."""
+        spaced = self.one_in(4)
+        raw = json.dumps(value, ensure_ascii=not self.one_in(3), separators=(", ", ": ") if spaced else (",", ":"))
+        text = raw.encode("utf-8", "surrogatepass")
+        if not self.one_in(5):
+            return text
+        at = self.random.choice([i for i, byte in enumerate(text) if byte in b'{}[],:"'] or [0])
+        match self.random.randrange(6):
+            case 0:
+                return text[:at] + self.random.choice(_ODD_TEXTS) + text[at:]
+            case 1:
+                return text[:-1] + b"," + text[1:]  # every member twice
+            case 2:
+                depth = self.random.choice((60, 61, 62, 63, 64, 65))
+                return text[:-1] + b',"deep":' + b"[" * depth + b"]" * depth + b"}"
+            case 3:
+                return b" \t\r\n" + text + b"\n"
+            case 4:
+                return text[:at]
+            case _:
+                return self.bytes(text, len(text) + 20)
+
+    def bytes(self, data: bytes, most: int) -> bytes:
+        """What libFuzzer makes of it."""
+        return self.mutate(data, max(most, len(data), 1)) if data else self.random.choice((b"", b"A", b"."))
+
+
+def change_authorization(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
+    """An input of the door, changed: mostly inside a token, which is mostly signed anew."""
+    chance = Chance(seed, mutate)
+    if chance.one_in(8):
+        return mutate(data, most)
+    try:
+        return _change_fields(chance, data)[:most]
+    except RecursionError:
+        return mutate(data, most)
+
+
+def _change_fields(chance: Chance, data: bytes) -> bytes:
+    lines = data.split(b"\r\n")
+    bearers = [i for i, line in enumerate(lines) if line[:7].lower() == b"bearer "]
+    if chance.one_in(12) or not bearers:
+        return b"\r\n".join(_change_lines(chance, lines))
+    at = chance.random.choice(bearers)
+    lines[at] = lines[at][:7] + _change_token(chance, lines[at][7:])
+    return b"\r\n".join(lines)
+
+
+def _change_lines(chance: Chance, lines: list[bytes]) -> Iterable[bytes]:
+    at = chance.random.randrange(len(lines))
+    match chance.random.randrange(7):
+        case 0:
+            return [b"@" + bytes([chance.random.randrange(4)]), *(line for line in lines if line[:1] != b"@")]
+        case 1:
+            return [*lines, b"?" + chance.random.choice((b"access_token=", b"a=b&access%5Ftoken", b"x=1;access_token"))]
+        case 2:
+            return [*lines, lines[at]]
+        case 3:
+            return [*lines[:at], *lines[at + 1 :]]
+        case 4:
+            return [*lines[:at], lines[at].replace(b" ", chance.random.choice((b"  ", b"\t", b"")), 1), *lines[at + 1 :]]
+        case 5:
+            return [*lines, b"Bearer " + door.token("EdDSA", "ed-1")]
+        case _:
+            return [*lines[:at], chance.bytes(lines[at], 200), *lines[at + 1 :]]
+
+
+def _change_token(chance: Chance, token: bytes) -> bytes:
+    segments = token.split(b".")
+    if len(segments) != 3 or chance.one_in(12):
+        return chance.bytes(token, len(token) + 50) if chance.one_in(2) else door.token("EdDSA", "ed-1")
+    decoded = [_decode(segment) for segment in segments]
+    which = chance.random.choice((0, 1, 1, 1, 1, 2))
+    if which == 2:
+        decoded[2] = chance.bytes(decoded[2], 300)
+        return b".".join((segments[0], segments[1], _encode(chance, decoded[2])))
+    try:
+        value = json.loads(decoded[which])
+    except (ValueError, RecursionError):
+        decoded[which] = chance.bytes(decoded[which], 600)
+    else:
+        for _ in range(1 + chance.random.randrange(3)):
+            value = chance.json(value, *((HEADERS, (*VALUES, *KIDS, *_ALGORITHMS)) if which == 0 else (CLAIMS, VALUES)))
+        decoded[which] = chance.text(value)
+    if chance.one_in(5):
+        return b".".join((_encode(chance, decoded[0]), _encode(chance, decoded[1]), segments[2]))
+    return _sign(chance, decoded[0], decoded[1])
+
+
+def _sign(chance: Chance, head: bytes, claims: bytes) -> bytes:
+    """Signed anew, mostly by a key that its header names, or with a header that fits its key."""
+    try:
+        header = json.loads(head)
+        kid, alg = header.get("kid"), header.get("alg")
+    except (ValueError, AttributeError, RecursionError):
+        header, kid, alg = {}, None, None
+    signer = kid if kid in _SIGNERS and not chance.one_in(10) else chance.random.choice(_SIGNERS)
+    if isinstance(header, dict) and (alg not in _ALGORITHMS[:5] or signer != kid) and not chance.one_in(4):
+        alg = _FOR_KEY[signer[:2]]
+        head = chance.text(header | {"alg": alg, "kid": signer})
+    if alg not in _ALGORITHMS[:5] or (str(alg)[:2] in {"RS", "PS"}) is not signer.startswith("rsa"):
+        alg = _FOR_KEY[signer[:2]]
+    signed = _encode(chance, head) + b"." + _encode(chance, claims)
+    return signed + b"." + _encode(chance, sign(signer, alg, signed))
+
+
+def _decode(segment: bytes) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
+    except ValueError:
+        return segment
+
+
+def _encode(chance: Chance, raw: bytes) -> bytes:
+    text = b64(raw).encode()
+    if not chance.one_in(40):
+        return text
+    odd = (text + b"=", text[:-1] + b"B", text + b"\n", text.replace(b"-", b"+"), text + b"A", b" " + text)
+    return chance.random.choice(odd)
+
+
+def change_json(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
+    """A JWK Set, changed."""
+    chance = Chance(seed, mutate)
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        value = None
+    if value is None or chance.one_in(8):
+        return mutate(data, most)
+    try:
+        return _change_document(chance, value)[:most]
+    except RecursionError:
+        return mutate(data, most)
+
+
+def _change_document(chance: Chance, value: Any) -> bytes:
+    for _ in range(1 + chance.random.randrange(3)):
+        if isinstance(value, dict) and isinstance(members := value.get("keys"), list) and chance.one_in(4):
+            members.insert(chance.random.randrange(len(members) + 1), _a_jwk(chance))
+        value = chance.json(value, ("keys", *JWK_MEMBERS), JWK_VALUES)
+    return chance.text(value)
+
+
+def _a_jwk(chance: Chance) -> dict[str, Any]:
+    name = chance.random.choice(("ed-1", "ec-1", "p384", "p521", "k1", "rsa-1", "rsa-weak"))
+    return public_jwk(name, kid=chance.random.choice((name, name, "same", None)))
