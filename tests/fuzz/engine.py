@@ -14,6 +14,8 @@ _MISSING = """\
 atheris is not installed: pip install atheris (3.0 has wheels for Python 3.11, 3.1 for Python 3.12 and 3.13; Linux).
 Without it, tests/fuzz/test_fuzz.py replays the seeds."""
 _MOST_BYTES = 20_000
+_MOST_SECONDS = 25
+"""For one input: a thousand times what it takes, and little enough to tell what takes for ever."""
 
 
 def run(name: str, harness: str, change: str) -> None:
@@ -32,17 +34,18 @@ def run(name: str, harness: str, change: str) -> None:
         return made
 
     with tempfile.TemporaryDirectory(prefix="jwt-asgi-fuzz-") as unpacked:
-        atheris.Setup(_arguments(name, sys.argv, Path(unpacked)), world.check, custom_mutator=custom_mutator)
+        atheris.Setup(arguments(name, sys.argv, Path(unpacked)), world.check, custom_mutator=custom_mutator)
         atheris.Fuzz()
 
 
-def _arguments(name: str, given: list[str], unpacked: Path) -> list[str]:
+def arguments(name: str, given: list[str], unpacked: Path) -> list[str]:
     """What is given, and what is not: where to write what was found, how long an input may be, and the seeds."""
     options = [word for word in given[1:] if word.startswith("-")]
     paths = [word for word in given[1:] if not word.startswith("-")]
     found = Path(tempfile.gettempdir()) / "jwt-asgi-fuzz"
     found.mkdir(exist_ok=True)
-    for option, value in (("-artifact_prefix", f"{found}/{name}-"), ("-max_len", str(_MOST_BYTES))):
+    defaults = {"-artifact_prefix": f"{found}/{name}-", "-max_len": _MOST_BYTES, "-timeout": _MOST_SECONDS}
+    for option, value in defaults.items():
         if not any(word.startswith(f"{option}=") for word in options):
             options.append(f"{option}={value}")
     if any(Path(path).is_file() for path in paths):

@@ -1,4 +1,4 @@
-"""A second opinion on a JWK: which keys may be taken, and which must be, by arithmetic written apart from the package."""
+"""A second opinion on a JWK: which keys may be taken, and which must be, by arithmetic of its own."""
 
 from __future__ import annotations
 

@@ -30,6 +30,10 @@ class World:
         self.loop = asyncio.new_event_loop()
         self.body = GOOD
         self.events: list[KeyEvent] = []
+        options: dict[str, Any] = {"jwks_uri": "https://issuer.example/jwks", "clock": lambda: 0.0}
+        self.source = RemoteKeys(
+            "https://issuer.example", fetch=self._fetch, caching=KeyCaching(), notify=self.events.append, **options
+        )
 
     def check(self, data: bytes) -> KeySet | None:
         """Raise a FindingError where an invariant does not hold."""
@@ -56,13 +60,11 @@ class World:
 
     async def _refresh(self, data: bytes, found: KeySet | None) -> None:
         """A source with a good set is given the document: it takes its keys, or keeps what it has."""
-        self.body = GOOD
+        source = self.source
+        if source.status().kids != ("good",):
+            self.body = GOOD
+            await source.reload()
         self.events.clear()
-        options: dict[str, Any] = {"jwks_uri": "https://issuer.example/jwks", "clock": lambda: 0.0}
-        source = RemoteKeys(
-            "https://issuer.example", fetch=self._fetch, caching=KeyCaching(), notify=self.events.append, **options
-        )
-        await source.reload()
         self.body = data
         failed: Exception | None = None
         try:

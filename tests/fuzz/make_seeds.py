@@ -61,6 +61,7 @@ def authorizations() -> Iterator[bytes]:
     for alg, kid in (("EdDSA", "ed-1"), ("ES256", "ec-1"), ("RS256", "rsa-1"), ("PS256", "rsa-2")):
         for name in b"0123":
             yield b"@" + bytes([name]) + b"\r\nBearer " + door.token(alg, kid)
+    yield b"@1\r\nBearer " + door.token("EdDSA", "ed-1", scope="canary:write")
     counted: dict[tuple[int, str], int] = {}
     for case in importlib.import_module(_PACKAGE).CASES:
         if case.id.startswith("jwe.") and case.id != "jwe.dir":
@@ -86,7 +87,8 @@ def key_sets() -> Iterator[bytes]:
     yield json.dumps({"keys": [*small, small[0], {**small[1], "kid": None}, {**small[1], "alg": "ES384"}]}).encode()
     yield json.dumps({"keys": [{**small[0], "issuer": door.TENANTS, "d": "x"}, {**small[0], "alg": "EdDSA"}]}).encode()
     yield json.dumps({"keys": [keyring.private_jwk(keys.private_key("ec-1"), kid="leaked")]}).encode()
-    yield json.dumps({"keys": [{}] * 257}, separators=(",", ":")).encode()
+    for rubbish in (255, 256):
+        yield json.dumps({"keys": [*([{}] * rubbish), small[0]]}, separators=(",", ":")).encode()
     for text in ('{"keys":[]}', '{"keys":{}}', "{}", "[]", "", '{"keys":[],"keys":[]}', '{"keys":[NaN]}', "\ufeff{}"):
         yield text.encode()
     yield b'{"keys":[{"kid":"\\ud800"},' + json.dumps(small[0]).encode() + b"]}"

@@ -22,7 +22,17 @@ _DATES = (door.NOW, door.NOW + 31, door.NOW + 30, door.NOW - 30, door.NOW - 31, 
 VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 0.5, 1e308, 10**30, "", " ", "a", "\x00", "\ud800", "é", "a b", "\x7f", "canary"),
     *([], {}, [[]], [None], [""], {"": ""}, ["a", "b"], door.ISSUER, [door.ISSUER], door.AUDIENCE, [door.AUDIENCE, 1]),
-    *(door.SCOPE, f"x {door.SCOPE}", [door.SCOPE], "at+jwt", "JWT", "AT+JWT", "application/at+jwt", "refresh", "id-token"),
+    *(
+        door.SCOPE,
+        f"x {door.SCOPE}",
+        [door.SCOPE],
+        "at+jwt",
+        "JWT",
+        "AT+JWT",
+        "application/at+jwt",
+        "refresh",
+        "id-token",
+    ),
     *("t1", "t2", "consumers", door.TENANTS.replace("{tenantid}", "t1"), door.TENANTS, "x" * 256, "x" * 257, *_DATES),
 )
 CLAIMS = (
@@ -34,11 +44,39 @@ KIDS = (*_SIGNERS[7:], "rsa-enc", "rsa-weak", "rsa-e1", "ec-off-curve", "oct-1",
 JWK_MEMBERS = ("kty", "crv", "x", "y", "n", "e", "d", "k", "kid", "use", "key_ops", "alg", "x5c", "issuer")
 JWK_VALUES: tuple[Any, ...] = (
     *("RSA", "EC", "OKP", "oct", "AKP", "P-256", "P-384", "P-521", "secp256k1", "Ed25519", "Ed448", "X25519", "P-192"),
-    *("sig", "enc", ["verify"], ["sign"], ["verify", 1], "verify", "RS256", "PS256", "ES256", "ES256K", "EdDSA", "AQAB"),
+    *(
+        "sig",
+        "enc",
+        ["verify"],
+        ["sign"],
+        ["verify", 1],
+        "verify",
+        "RS256",
+        "PS256",
+        "ES256",
+        "ES256K",
+        "EdDSA",
+        "AQAB",
+    ),
     *("AQ", "Aw", "Ag", "AAEAAQ", "AQAAAAA", "_____w", "A" * 43, "_" * 43, "A" * 86, "_" * 342, "g" + "A" * 340 + "Q"),
     *("A" * 342, "g" + "A" * 1365, door.TENANTS, "AQAB=", "AQ AB", "AQ+B", "AQAC", "A", *VALUES[:20], "x" * 257),
 )
-_ODD_TEXTS = (b"NaN", b"-0", b"1e400", b'"\\ud800"', b'"\\u0061"', b"1" * 4301, b"01", b"\xef\xbb\xbf", b"\xff", b"\x00")
+_ODD_TEXTS = (
+    b"NaN",
+    b"-0",
+    b"1e400",
+    b'"\\ud800"',
+    b'"\\u0061"',
+    b"1" * 4301,
+    b"01",
+    b"\xef\xbb\xbf",
+    b"\xff",
+    b"\x00",
+)
+
+
+# Of numbers with more digits, and values with more levels, than Python writes
+_TOO_MUCH = (ArithmeticError, RecursionError, ValueError)
 
 
 class Chance:
@@ -99,8 +137,9 @@ class Chance:
         spaced = self.one_in(4)
         raw = json.dumps(value, ensure_ascii=not self.one_in(3), separators=(", ", ": ") if spaced else (",", ":"))
         text = raw.encode("utf-8", "surrogatepass")
-        if not self.one_in(5):
-            return text
+        return self._odd(text) if self.one_in(5) else text
+
+    def _odd(self, text: bytes) -> bytes:
         at = self.random.choice([i for i, byte in enumerate(text) if byte in b'{}[],:"'] or [0])
         match self.random.randrange(6):
             case 0:
@@ -129,7 +168,7 @@ def change_authorization(data: bytes, most: int, seed: int, mutate: Mutate) -> b
         return mutate(data, most)
     try:
         return _change_fields(chance, data)[:most]
-    except RecursionError:
+    except _TOO_MUCH:
         return mutate(data, most)
 
 
@@ -144,22 +183,19 @@ def _change_fields(chance: Chance, data: bytes) -> bytes:
 
 
 def _change_lines(chance: Chance, lines: list[bytes]) -> Iterable[bytes]:
-    at = chance.random.randrange(len(lines))
-    match chance.random.randrange(7):
-        case 0:
-            return [b"@" + bytes([chance.random.randrange(4)]), *(line for line in lines if line[:1] != b"@")]
-        case 1:
-            return [*lines, b"?" + chance.random.choice((b"access_token=", b"a=b&access%5Ftoken", b"x=1;access_token"))]
-        case 2:
-            return [*lines, lines[at]]
-        case 3:
-            return [*lines[:at], *lines[at + 1 :]]
-        case 4:
-            return [*lines[:at], lines[at].replace(b" ", chance.random.choice((b"  ", b"\t", b"")), 1), *lines[at + 1 :]]
-        case 5:
-            return [*lines, b"Bearer " + door.token("EdDSA", "ed-1")]
-        case _:
-            return [*lines[:at], chance.bytes(lines[at], 200), *lines[at + 1 :]]
+    pick, at = chance.random.choice, chance.random.randrange(len(lines))
+    before, line, after = lines[:at], lines[at], lines[at + 1 :]
+    return pick(
+        [
+            [b"@" + bytes([chance.random.randrange(4)]), *(line for line in lines if line[:1] != b"@")],
+            [*lines, b"?" + pick((b"access_token=", b"a=b&access%5Ftoken", b"x=1;access_token"))],
+            [*lines, line],
+            [*before, *after],
+            [*before, line.replace(b" ", pick((b"  ", b"\t", b"")), 1), *after],
+            [*lines, b"Bearer " + door.token("EdDSA", "ed-1")],
+            [*before, chance.bytes(line, 200), *after],
+        ]
+    )
 
 
 def _change_token(chance: Chance, token: bytes) -> bytes:
@@ -227,7 +263,7 @@ def change_json(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
         return mutate(data, most)
     try:
         return _change_document(chance, value)[:most]
-    except RecursionError:
+    except _TOO_MUCH:
         return mutate(data, most)
 
 

@@ -23,7 +23,11 @@ _MOST_LEVELS = 64
 
 _FITS = {
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
-    **{"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "EdDSA": "Ed25519", "Ed25519": "Ed25519"},
+    "ES256": "P-256",
+    "ES384": "P-384",
+    "ES512": "P-521",
+    "EdDSA": "Ed25519",
+    "Ed25519": "Ed25519",
 }
 _ALGORITHMS = get_default_algorithms() | {"Ed25519": get_default_algorithms()["EdDSA"]}
 
@@ -66,16 +70,14 @@ class Opinion:
     claims: dict[str, Any] = field(default_factory=dict)
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     pass
 
 
 def opinion(trusted: Sequence[Trusted], fields: Sequence[bytes], query: bytes, now: float) -> Opinion:
     """Say what must come of these Authorization fields."""
-    if not fields:
-        return Opinion(401)
-    if len(fields) > 1:
-        return Opinion(400)
+    if len(fields) != 1:
+        return Opinion(400 if fields else 401)
     scheme, _, rest = fields[0].partition(b" ")
     if scheme.lower() != b"bearer":
         return Opinion(401 if _TCHAR.fullmatch(scheme) else 400)
@@ -86,7 +88,7 @@ def opinion(trusted: Sequence[Trusted], fields: Sequence[bytes], query: bytes, n
         return Opinion(400)
     try:
         trust, header, claims = _sound(trusted, token.decode("ascii"), now)
-    except _Refused:
+    except _RefusedError:
         return Opinion(401)
     good = _signed(trust, header, claims, token.decode("ascii"))
     return Opinion(200 if good else 401, sound=True, header=header, claims=claims)
@@ -133,11 +135,11 @@ def strict_json(raw: bytes, *, surrogates: bool = False) -> dict[str, Any]:
             raise ValueError("no object")
         _walk(value, 1, surrogates=surrogates)
     except (ValueError, RecursionError) as error:
-        raise _RefusedJson(str(error)) from None
+        raise _RefusedJsonError(str(error)) from None
     return value
 
 
-class _RefusedJson(_Refused, ValueError):
+class _RefusedJsonError(_RefusedError, ValueError):
     pass
 
 
@@ -166,7 +168,7 @@ def _trust(trusted: Sequence[Trusted], issuer: object) -> Trusted:
     for trust in trusted:
         if isinstance(issuer, str) and issuer in _names(trust):
             return trust
-    raise _Refused
+    raise _RefusedError
 
 
 def _names(trust: Trusted) -> tuple[str, ...]:
@@ -237,4 +239,4 @@ def _verifies(alg: str, signed: bytes, key: PublishedKey, signature: bytes) -> b
 
 def _need(holds: bool) -> None:
     if not holds:
-        raise _Refused
+        raise _RefusedError
