@@ -13,7 +13,7 @@ the target in place of a folder. `test_fuzz.py` replays the seeds without atheri
     make_seeds.py     the hostile corpus of tests/attacks, with fixed keys -> corpus/*.txt
     keys.py           fixed keys, and signatures that are the same every time
     mutation.py       changes to JSON, base64url and tokens, signed anew or not
-    door.py           the harness of `authorization`; reference.py is its second opinion
+    door.py           the harness of `authorization`; setups.py has its doors, reference.py is its second opinion
     key_set.py        the harness of `jwks`; key_reference.py is its second opinion
-    discovery.py      the harness of `metadata` and of `headers`
+    issuer.py         the harnesses of `metadata` and of `headers`
 """

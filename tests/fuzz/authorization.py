@@ -5,4 +5,4 @@ from __future__ import annotations
 from tests.fuzz.engine import run
 
 if __name__ == "__main__":
-    run("authorization", "door", "change_authorization")
+    run("authorization", "door:World", "change_authorization")

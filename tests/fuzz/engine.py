@@ -19,14 +19,15 @@ _MOST_SECONDS = 25
 
 
 def run(name: str, harness: str, change: str) -> None:
-    """Fuzz: `harness` names a module with a `World`, whose `check` takes bytes; `change` a function of `mutation`."""
+    """Fuzz: `harness` is "module:Class", whose `check` takes bytes; `change` is a function of `mutation`."""
     try:
         atheris: Any = importlib.import_module("atheris")
     except ImportError:
         sys.exit(_MISSING)
     with atheris.instrument_imports(include=["jwt_asgi"]):
         importlib.import_module("jwt_asgi")
-        world = importlib.import_module(f"tests.fuzz.{harness}").World()
+        module, _, kind = harness.partition(":")
+        world = getattr(importlib.import_module(f"tests.fuzz.{module}"), kind)()
         changed = getattr(importlib.import_module("tests.fuzz.mutation"), change)
 
     def custom_mutator(data: bytes, most: int, seed: int) -> bytes:

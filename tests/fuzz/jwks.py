@@ -5,4 +5,4 @@ from __future__ import annotations
 from tests.fuzz.engine import run
 
 if __name__ == "__main__":
-    run("jwks", "key_set", "change_json")
+    run("jwks", "key_set:World", "change_jwks")

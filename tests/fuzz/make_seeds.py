@@ -18,7 +18,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from tests.fuzz import door, keys
+from tests.fuzz import issuer, keys, mutation, setups
 from tests.fuzz.packed import CORPUS, pack
 
 _PACKAGE = "tests.attacks.corpus"
@@ -34,7 +34,7 @@ def without_chance() -> None:
     curves = iter(["ec-1", "ec-attacker", "p384", "p521", "k1"])
     edwards = iter(["ed-1", "ed-attacker"])
     replaced: list[tuple[object, str, object]] = [
-        (time, "time", lambda: door.NOW),
+        (time, "time", lambda: setups.NOW),
         (os, "urandom", lambda size: keys.spread(f"chance {next(serial)}", size)),
         (rsa, "generate_private_key", lambda **_: keys.private_key(next(rsa_names, "attacker"))),
         (ec, "generate_private_key", lambda curve: keys.private_key(next(curves, "ec-2"))),
@@ -55,13 +55,13 @@ def authorizations() -> Iterator[bytes]:
     """Every request of the corpus that is short enough, at the door of its profile; and what the other doors take."""
     for alg, kid in (("EdDSA", "ed-1"), ("EdDSA", "ed-2"), ("EdDSA", "ed-3"), ("ES256", "ec-1"), ("Ed25519", "ed-2")):
         for tenant in ("t1", "t2"):
-            issuer = door.TENANTS.replace("{tenantid}", tenant)
+            named = setups.TENANTS.replace("{tenantid}", tenant)
             key = "ec-2" if kid == "ec-1" else kid
-            yield b"@2\r\nBearer " + door.token(alg, key, head={"kid": kid}, iss=issuer, tid=tenant)
+            yield b"@2\r\nBearer " + setups.token(alg, key, head={"kid": kid}, iss=named, tid=tenant)
     for alg, kid in (("EdDSA", "ed-1"), ("ES256", "ec-1"), ("RS256", "rsa-1"), ("PS256", "rsa-2")):
         for name in b"0123":
-            yield b"@" + bytes([name]) + b"\r\nBearer " + door.token(alg, kid)
-    yield b"@1\r\nBearer " + door.token("EdDSA", "ed-1", scope="canary:write")
+            yield b"@" + bytes([name]) + b"\r\nBearer " + setups.token(alg, kid)
+    yield b"@1\r\nBearer " + setups.token("EdDSA", "ed-1", scope="canary:write")
     counted: dict[tuple[int, str], int] = {}
     for case in importlib.import_module(_PACKAGE).CASES:
         if case.id.startswith("jwe.") and case.id != "jwe.dir":
@@ -85,7 +85,9 @@ def key_sets() -> Iterator[bytes]:
     small = [keys.public_jwk("ed-1", kid="ed-1"), keys.public_jwk("ec-1", kid="ec-1", use="sig", key_ops=["verify"])]
     yield json.dumps({"keys": [*small, *keyring.ODD_MEMBERS[-12:]]}).encode()
     yield json.dumps({"keys": [*small, small[0], {**small[1], "kid": None}, {**small[1], "alg": "ES384"}]}).encode()
-    yield json.dumps({"keys": [{**small[0], "issuer": door.TENANTS, "d": "x"}, {**small[0], "alg": "EdDSA"}]}).encode()
+    yield json.dumps(
+        {"keys": [{**small[0], "issuer": setups.TENANTS, "d": "x"}, {**small[0], "alg": "EdDSA"}]}
+    ).encode()
     yield json.dumps({"keys": [keyring.private_jwk(keys.private_key("ec-1"), kid="leaked")]}).encode()
     for rubbish in (255, 256):
         yield json.dumps({"keys": [*([{}] * rubbish), small[0]]}, separators=(",", ":")).encode()
@@ -95,10 +97,31 @@ def key_sets() -> Iterator[bytes]:
     yield b"[" * 1_000
 
 
+def documents() -> Iterator[bytes]:
+    """Metadata with each URL that is worth a thought."""
+    for uri in mutation.URLS:
+        yield json.dumps({"issuer": issuer.ISSUER, "jwks_uri": uri}).encode()
+    for named in (f"{issuer.ISSUER}/", "https://evil.example", None, [issuer.ISSUER]):
+        yield json.dumps({"issuer": named, "jwks_uri": issuer.JWKS_URI}).encode()
+    yield json.dumps({"issuer": issuer.ISSUER}).encode()
+    yield b'{"issuer":"https://evil.example","issuer":"https://issuer.example/tenant","jwks_uri":"https://x/"}'
+    yield b"{}"
+
+
+def headers() -> Iterator[bytes]:
+    """Every header with every word."""
+    for status, name in ((b"304", b"cache-control"), (b"503", b"retry-after"), (b"200", b"age"), (b"304", b"etag")):
+        for word in mutation.HEADER_WORDS:
+            yield status + b"\r\ncache-control: max-age=600\r\n" + name + b": " + word
+    yield b'304\r\netag: "a"\r\nlast-modified: Sun, 06 Nov 1994 08:49:37 GMT'
+    yield b"304\r\nlast-modified: Sun, 06 Nov 1994 08:49:37 GMT"
+
+
 def main() -> None:
     """Write the files."""
     without_chance()
-    for name, inputs in (("authorization", authorizations()), ("jwks", key_sets())):
+    made = {"authorization": authorizations(), "jwks": key_sets(), "metadata": documents(), "headers": headers()}
+    for name, inputs in made.items():
         (CORPUS / f"{name}.txt").write_text(pack([data for data in inputs if len(data) <= MOST_BYTES]), "ascii")
 
 

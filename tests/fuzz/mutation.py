@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
-from tests.fuzz import door
 from tests.fuzz.keys import b64, public_jwk, sign
+from tests.fuzz.setups import AUDIENCE, ISSUER, LATER, NOW, SCOPE, TENANTS, token
 
 Mutate = Callable[[bytes, int], bytes]
 """libFuzzer's own mutation of bytes."""
@@ -18,22 +18,12 @@ Mutate = Callable[[bytes, int], bytes]
 _SIGNERS = ("ed-1",) * 8 + ("ed-2", "ed-3", "ec-1", "ec-2", "ec-1", "ec-attacker", "p384", "rsa-1", "rsa-2", "rsa-ps")
 _ALGORITHMS = ("EdDSA", "Ed25519", "ES256", "RS256", "PS256", "ES384", "none", "HS256", "RS512", "eddsa")
 _FOR_KEY = {"ed": "EdDSA", "ec": "ES256", "p3": "ES384", "rs": "RS256"}
-_DATES = (door.NOW, door.NOW + 31, door.NOW + 30, door.NOW - 30, door.NOW - 31, door.LATER, 0, -1, 1e12, 253402300800)
+_DATES = (NOW, NOW + 31, NOW + 30, NOW - 30, NOW - 31, LATER, 0, -1, 1e12, 253402300800)
 VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 0.5, 1e308, 10**30, "", " ", "a", "\x00", "\ud800", "é", "a b", "\x7f", "canary"),
-    *([], {}, [[]], [None], [""], {"": ""}, ["a", "b"], door.ISSUER, [door.ISSUER], door.AUDIENCE, [door.AUDIENCE, 1]),
-    *(
-        door.SCOPE,
-        f"x {door.SCOPE}",
-        [door.SCOPE],
-        "at+jwt",
-        "JWT",
-        "AT+JWT",
-        "application/at+jwt",
-        "refresh",
-        "id-token",
-    ),
-    *("t1", "t2", "consumers", door.TENANTS.replace("{tenantid}", "t1"), door.TENANTS, "x" * 256, "x" * 257, *_DATES),
+    *([], {}, [[]], [None], [""], {"": ""}, ["a", "b"], ISSUER, [ISSUER], AUDIENCE, [AUDIENCE, 1], SCOPE, [SCOPE]),
+    *(f"x {SCOPE}", "at+jwt", "JWT", "AT+JWT", "application/at+jwt", "refresh", "id-token", "x" * 256, "x" * 257),
+    *("t1", "t2", "consumers", TENANTS.replace("{tenantid}", "t1"), TENANTS, *_DATES),
 )
 CLAIMS = (
     *("iss", "aud", "sub", "exp", "nbf", "iat", "jti", "client_id", "azp", "scope", "scp", "roles", "permissions"),
@@ -59,7 +49,21 @@ JWK_VALUES: tuple[Any, ...] = (
         "AQAB",
     ),
     *("AQ", "Aw", "Ag", "AAEAAQ", "AQAAAAA", "_____w", "A" * 43, "_" * 43, "A" * 86, "_" * 342, "g" + "A" * 340 + "Q"),
-    *("A" * 342, "g" + "A" * 1365, door.TENANTS, "AQAB=", "AQ AB", "AQ+B", "AQAC", "A", *VALUES[:20], "x" * 257),
+    *("A" * 342, "g" + "A" * 1365, TENANTS, "AQAB=", "AQ AB", "AQ+B", "AQAC", "A", *VALUES[:20], "x" * 257),
+)
+URLS = (
+    *("https://issuer.example/jwks", "https://issuer.example:443/a?b=c", "http://issuer.example/jwks", "https:///x"),
+    *("http://127.0.0.1/jwks", "https://a@issuer.example/", "https://issuer.example#x", "https://issuer.example:0/"),
+    *("https://[::1]/", "https://[::1", "https://issuer.example\\@evil.example/", "HTTPS://ISSUER.EXAMPLE", "//x"),
+    *("https://b\u00fccher.example/", "https://xn--bcher-kva.example/", "https://issuer.example/\n", "https://x%2ey/"),
+    *("https://issuer.example/tenant", "https://issuer.example/tenant/", "https://issuer.example:99999/", "https:x"),
+    *("https://0x7f.1/", "/jwks", "https://issuer.example./", "https://-a.example/", "https://issuer..example/"),
+)
+HEADER_NAMES = (b"cache-control", b"age", b"retry-after", b"etag", b"last-modified", b"date", b"expires", b"x")
+HEADER_WORDS = (
+    *(b"max-age=300", b"max-age=86400,", b'max-age="60"', b"no-store", b"no-cache", b"s-maxage=1", b"private,", b"="),
+    *(b"Sun, 06 Nov 1994 08:49:37 GMT", b"Fri, 01 Jan 2027 00:00:00 +0000", b"Fri Jan  1 00:00:00 2027", b"2027"),
+    *(b"-1", b"0", b"1", b"120", b"9" * 20, b"1e9", b"\xb2", b'"etag"', b'W/"etag"', b"\xe9", b"*", b"+9999", b"GMT"),
 )
 _ODD_TEXTS = (
     b"NaN",
@@ -192,16 +196,16 @@ def _change_lines(chance: Chance, lines: list[bytes]) -> Iterable[bytes]:
             [*lines, line],
             [*before, *after],
             [*before, line.replace(b" ", pick((b"  ", b"\t", b"")), 1), *after],
-            [*lines, b"Bearer " + door.token("EdDSA", "ed-1")],
+            [*lines, b"Bearer " + token("EdDSA", "ed-1")],
             [*before, chance.bytes(line, 200), *after],
         ]
     )
 
 
-def _change_token(chance: Chance, token: bytes) -> bytes:
-    segments = token.split(b".")
+def _change_token(chance: Chance, text: bytes) -> bytes:
+    segments = text.split(b".")
     if len(segments) != 3 or chance.one_in(12):
-        return chance.bytes(token, len(token) + 50) if chance.one_in(2) else door.token("EdDSA", "ed-1")
+        return chance.bytes(text, len(text) + 50) if chance.one_in(2) else token("EdDSA", "ed-1")
     decoded = [_decode(segment) for segment in segments]
     which = chance.random.choice((0, 1, 1, 1, 1, 2))
     if which == 2:
@@ -252,29 +256,54 @@ def _encode(chance: Chance, raw: bytes) -> bytes:
     return chance.random.choice(odd)
 
 
-def change_json(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
+def change_jwks(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
     """A JWK Set, changed."""
-    chance = Chance(seed, mutate)
+    return _change_json(Chance(seed, mutate), data, most, ("keys", *JWK_MEMBERS), JWK_VALUES)
+
+
+def change_metadata(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
+    """Metadata of an issuer, changed."""
+    return _change_json(Chance(seed, mutate), data, most, ("issuer", "jwks_uri", "x"), (*URLS, *VALUES[:40]))
+
+
+def _change_json(chance: Chance, data: bytes, most: int, names: Sequence[str], values: Sequence[Any]) -> bytes:
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        value = None
-    if value is None or chance.one_in(8):
-        return mutate(data, most)
-    try:
-        return _change_document(chance, value)[:most]
+        value = None if chance.one_in(8) else json.loads(data)
+        if value is None:
+            return chance.mutate(data, most)
+        for _ in range(1 + chance.random.randrange(3)):
+            members = value.get("keys") if isinstance(value, dict) else None
+            if isinstance(members, list) and chance.one_in(4):
+                members.insert(chance.random.randrange(len(members) + 1), _a_jwk(chance))
+            value = chance.json(value, names, values)
+        return chance.text(value)[:most]
     except _TOO_MUCH:
-        return mutate(data, most)
-
-
-def _change_document(chance: Chance, value: Any) -> bytes:
-    for _ in range(1 + chance.random.randrange(3)):
-        if isinstance(value, dict) and isinstance(members := value.get("keys"), list) and chance.one_in(4):
-            members.insert(chance.random.randrange(len(members) + 1), _a_jwk(chance))
-        value = chance.json(value, ("keys", *JWK_MEMBERS), JWK_VALUES)
-    return chance.text(value)
+        return chance.mutate(data, most)
 
 
 def _a_jwk(chance: Chance) -> dict[str, Any]:
     name = chance.random.choice(("ed-1", "ec-1", "p384", "p521", "k1", "rsa-1", "rsa-weak"))
     return public_jwk(name, kid=chance.random.choice((name, name, "same", None)))
+
+
+def change_headers(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
+    """Headers of an answer, changed."""
+    chance = Chance(seed, mutate)
+    if chance.one_in(4):
+        return mutate(data, most)
+    lines = data.split(b"\r\n")
+    at, pick = chance.random.randrange(len(lines)), chance.random.choice
+    name, colon, value = lines[at].partition(b":")
+    words = value.split(b" ")
+    word = chance.random.randrange(len(words))
+    changed = [
+        name + colon + chance.bytes(value, 60),
+        name + colon + b" ".join([*words[:word], pick(HEADER_WORDS), *words[word + 1 :]]),
+        name + colon + b" ".join([*words[:word], chance.bytes(words[word], 20), *words[word:]]),
+        name + b": " + pick(HEADER_WORDS),
+        pick(HEADER_NAMES) + b": " + value.strip(),
+    ]
+    if chance.one_in(4):
+        lines.append(pick(HEADER_NAMES) + b": " + pick(HEADER_WORDS))
+    lines[at] = pick((b"200", b"304", b"429", b"503", b"404")) if at == 0 else pick(changed)
+    return b"\r\n".join(lines)[:most]
