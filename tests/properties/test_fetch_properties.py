@@ -12,7 +12,9 @@ from jwt_asgi._keys.fetch import FetchError, _inflate
 from tests.properties.strategies import examples
 
 LIMIT = 2_000
-BODIES = st.binary(max_size=300) | st.builds(lambda byte, times: byte * times, st.binary(min_size=1, max_size=2), st.integers(0, 3_000))
+BODIES = st.binary(max_size=300) | st.builds(
+    lambda byte, times: byte * times, st.binary(min_size=1, max_size=2), st.integers(0, 3_000)
+)
 CODINGS = st.sampled_from(["gzip", "x-gzip", "deflate"])
 
 
@@ -25,8 +27,9 @@ def inflated(raw: bytes, coding: str) -> bytes | None:
     try:
         return _inflate(raw, coding, LIMIT, "https://issuer.example/")
     except FetchError as error:
-        assert str(error).startswith("https://issuer.example/ answered ")
-        return None
+        told = str(error)
+    assert told.startswith("https://issuer.example/ answered ")
+    return None
 
 
 @examples(50)

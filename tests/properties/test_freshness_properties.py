@@ -9,13 +9,15 @@ from email.utils import format_datetime
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jwt_asgi._core.freshness import Bucket, backoff, lifetime, retry_after
-from jwt_asgi._keys.snapshot import Snapshot, Times
+from jwt_asgi._core.freshness import Bucket, Times, backoff, lifetime, retry_after
 from jwt_asgi._core.jwks import KeySet
+from jwt_asgi._keys.snapshot import Snapshot
 from tests.properties.strategies import examples
 
 NOW = 1_750_000_000.0
-DIRECTIVES = st.sampled_from(["public", "private", "must-revalidate", "s-maxage=5", "stale-if-error=60", "immutable", "x=1"])
+DIRECTIVES = st.sampled_from(
+    ["public", "private", "must-revalidate", "s-maxage=5", "stale-if-error=60", "immutable", "x=1"]
+)
 AGES = st.integers(0, 100_000)
 SPACES = st.sampled_from(["", " ", "  ", "\t"])
 
@@ -58,7 +60,9 @@ def test_what_is_not_to_be_kept_is_kept_for_the_least_time_and_silence_means_the
 
 
 @examples(100)
-@given(st.text(max_size=30) | st.text('max-ge=no,str0123456789" ', max_size=30), st.text("0123456789 .-²x", max_size=25))
+@given(
+    st.text(max_size=30) | st.text('max-ge=no,str0123456789" ', max_size=30), st.text("0123456789 .-²x", max_size=25)
+)
 def test_any_headers_give_a_time_within_bounds(control: str, age: str) -> None:
     seconds = lifetime({"cache-control": control, "age": age}, default=600.0, least=300.0, most=3600.0)
     assert 300.0 <= seconds <= 3600.0
@@ -90,7 +94,9 @@ def test_seconds_are_waited_for(seconds: int, zeros: str) -> None:
     st.text(max_size=20)
     | st.text("0123456789:-+,.² SunNovGMT", max_size=32)
     | st.lists(
-        st.sampled_from(["Sun,", "06", "Nov", "1994", "08:49:37", "GMT", "-0000", "+9999", "0", "99999", ",", "::", "08.49"]),
+        st.sampled_from(
+            ["Sun,", "06", "Nov", "1994", "08:49:37", "GMT", "-0000", "+9999", "0", "99999", ",", "::", "08.49"]
+        ),
         max_size=7,
     ).map(" ".join)
 )
