@@ -1,4 +1,4 @@
-"""Whatever is pasted on the command line, and whatever an issuer answers, is explained in texts that are safe to print."""
+"""Whatever is pasted, and whatever an issuer answers, the command line explains in texts that are safe to print."""
 
 from __future__ import annotations
 
