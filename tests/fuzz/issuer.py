@@ -8,7 +8,7 @@ import re
 from collections.abc import Coroutine, Mapping
 from email.utils import parsedate_tz
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 
@@ -98,13 +98,11 @@ def may_be_fetched(url: str) -> bool:
         parts, theirs = urlsplit(url), httpx.URL(url)
     except (ValueError, httpx.InvalidURL):
         return False
-    plain = url.isascii() and url.isprintable() and not set(" #") & set(url)
-    return (
-        plain
-        and parts.scheme == theirs.scheme == "https"
-        and "@" not in parts.netloc
-        and parts.hostname == theirs.raw_host.decode()
-    )
+    if not url.isascii() or not url.isprintable() or set(" #") & set(url):
+        return False
+    # httpx encodes what no name of a host has
+    host, same = unquote(parts.hostname or ""), unquote(theirs.raw_host.decode("ascii"))
+    return parts.scheme == theirs.scheme == "https" and "@" not in parts.netloc and host == same
 
 
 def must_be_fetched(url: str) -> bool:

@@ -75,6 +75,13 @@ def is_this_machine(url: str) -> bool:
 @examples(90)
 @given(URLS)
 @example("http://localhost\\@issuer.example/")
+@example("http://localhost.evil.example/jwks")
+@example("http://localhost%2eevil.example/")
+@example("http://evil.example[::1]/")
+@example("http://[::1]evil.example/")
+@example("https://999.1.1.1/")
+@example("https://xn--0/")
+@example("https://<x>/")
 def test_a_url_that_is_taken_has_one_host_for_two_parsers_and_nobody_can_change_what_comes_from_there(url: str) -> None:
     plain = accepted(url)
     open_too = accepted(url, allow_http=True)
