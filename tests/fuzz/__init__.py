@@ -4,9 +4,9 @@
 
 `authorization` sends an Authorization header (and a query string) to the door, `jwks` gives a key source a document,
 `metadata` gives one to discovery, and `headers` gives the key cache an answer's headers. Options are libFuzzer's. The
-seeds are in `corpus/*.txt`, one input a line, and new inputs go to the folder that is named last, which git ignores.
-What breaks an invariant is written below the system's folder for temporary files, and is played again by giving it to
-the target in place of a folder. `test_fuzz.py` replays the seeds without atheris.
+seeds are in `corpus/*.txt`, one input a line, and new inputs go to the folder that is named, which git ignores. What
+breaks an invariant is written to `jwt-asgi-fuzz/found` in the system's folder for temporary files, and is played again
+by giving it to the target in place of a folder. `test_fuzz.py` replays the seeds without atheris.
 
     engine.py         atheris: instrumentation, seeds, options
     packed.py         the seeds, one a line

@@ -102,16 +102,17 @@ def test_without_atheris_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatc
         run("jwks", "key_set:World", "change_jwks")
 
 
-def test_new_inputs_go_to_the_folder_that_is_named_and_findings_never_into_the_repository(tmp_path: Path) -> None:
-    own, unpacked = tmp_path / "a" / "b", tmp_path / "seeds"
-    unpacked.mkdir()
-    made = arguments("jwks", ["x", "-runs=1", str(own)], unpacked)
-    assert made[0] == "x"
+def test_new_inputs_go_to_the_folder_that_is_named_and_what_is_found_elsewhere(tmp_path: Path) -> None:
+    own, folder = tmp_path / "a" / "b", tmp_path / "c"
+    made = arguments("jwks", ["x", "-runs=1", str(own)], folder)
+    unpacked = folder / "seeds" / "jwks"
+    assert made[:2] == ["x", "-runs=1"]
     assert made[-2:] == [str(own), str(unpacked)]
     assert own.is_dir()
-    assert len(list(unpacked.iterdir())) == len(seeds("jwks"))
-    (prefix,) = [option for option in made if option.startswith("-artifact_prefix=")]
-    assert Path(__file__).parents[2] not in Path(prefix.partition("=")[2]).parents
+    assert sorted(path.read_bytes() for path in unpacked.iterdir()) == sorted(seeds("jwks"))
+    assert f"-artifact_prefix={folder}/found/jwks-" in made
+    assert (folder / "found").is_dir()
+    assert arguments("jwks", ["x"], folder)[-2:] == [str(folder / "corpus" / "jwks"), str(unpacked)]
 
 
 def test_a_reproducer_is_played_alone(tmp_path: Path) -> None:
@@ -120,4 +121,4 @@ def test_a_reproducer_is_played_alone(tmp_path: Path) -> None:
     made = arguments("jwks", ["x", str(reproducer), "-artifact_prefix=/elsewhere/"], tmp_path)
     assert made[1:4] == ["-artifact_prefix=/elsewhere/", "-max_len=20000", "-timeout=25"]
     assert made[-1] == str(reproducer)
-    assert list(tmp_path.iterdir()) == [reproducer]
+    assert not (tmp_path / "seeds").exists()
