@@ -133,6 +133,7 @@ RESOURCES = st.one_of(
 @examples(100)
 @given(RESOURCES, st.lists(TEXTS, max_size=2))
 @example("https://api.example/v1/", [])
+@example("https://api.example/", [])
 def test_a_resource_is_found_where_rfc_9728_says_or_refused_at_the_start(resource: str, scopes: list[str]) -> None:
     try:
         known = ProtectedResource(resource, scopes=scopes)

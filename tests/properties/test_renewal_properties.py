@@ -35,13 +35,11 @@ def find(message: Message) -> Any:
 
 
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
+    st.sampled_from([{"type": "websocket.receive", "text": json.dumps({"token": token})} for token in TOKENS.values()]),
     st.fixed_dictionaries(
         {"type": st.just("websocket.receive")},
         optional={
-            "text": st.sampled_from([json.dumps({"token": token}) for token in TOKENS.values()])
-            | JSON.map(json.dumps)
-            | JSON.map(lambda value: json.dumps({"token": value}))
-            | st.text(max_size=5),
+            "text": JSON.map(json.dumps) | JSON.map(lambda value: json.dumps({"token": value})) | st.text(max_size=5),
             "bytes": st.binary(max_size=5),
         },
     ),
