@@ -18,7 +18,7 @@ from tests.properties.strategies import JSON, examples
 
 NOW = 1_700_000_000.0
 (KEY,) = secret_key(b"s" * 32, ["HS256"]).keys
-WANTED = ["acme", "", "1", "true", 0, 1, -1, 1.0, 0.5, True, False, 10**30]
+WANTED: list[str | float | bool] = ["acme", "", "1", "true", 0, 1, -1, 1.0, 0.5, True, False, 10**30]
 SCALARS = st.sampled_from(WANTED)
 VALUES = SCALARS | st.lists(SCALARS, max_size=3) | JSON | st.lists(JSON, max_size=3)
 PATHS = st.sampled_from(["a", ("a", "b"), ("a", "b", "c"), ("a.b",)])
