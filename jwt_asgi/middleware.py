@@ -28,6 +28,7 @@ __all__ = ["JWTMiddleware"]
 
 _METHOD = re.compile("[A-Z]{1,20}")
 _LAYERS = 100
+_CONNECTIONS = frozenset({"http", "websocket"})
 
 
 class JWTMiddleware:
@@ -46,6 +47,8 @@ class JWTMiddleware:
         rules: What each route needs: `{"GET /todos/{id}": Scope("todos:read"), "/admin/*": Role("admin")}`. A request
             must meet every rule that covers it, and is refused where none does.
         verifier: In place of the issuer's options.
+        token_cache: How many verified tokens are kept in memory, 10,000 by default; 0: every token is verified each
+            time. See `Verifier`.
         exempt: Paths that need no token: "/healthz" is that path alone, "/docs/*" whole segments below it. "GET /x"
             narrows it to a method. Paths are those that a router sees, below `root_path`.
         anonymous: Let requests without a token through, with `scope["jwt"]` None. A bad token is refused all the same.
@@ -110,20 +113,55 @@ class JWTMiddleware:
 
     def is_exempt(self, scope: ASGIScope) -> bool:
         """Whether a connection needs no token: a CORS preflight, or an exempt path."""
-        return is_preflight(scope) or (bool(self._exempt) and any(path.covers(scope) for path in self._exempt))
+        if scope.get("method") == "OPTIONS" and is_preflight(scope):
+            return True
+        return bool(self._exempt) and any(path.covers(scope) for path in self._exempt)
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Let the connection in, or answer it."""
+        if self._root_path:
+            scope["root_path"] = self._root_path
+        if scope["type"] not in _CONNECTIONS or self._gate.is_metadata(scope):
+            return await self._see_to(scope, receive, send)
+        began = perf_counter()
+        token: AccessToken | None = None
+        outcome = Outcome.EXEMPT
+        if not self.is_exempt(scope):
+            try:
+                found = self._gate.token_at_once(scope)
+                token = found if found is None or isinstance(found, AccessToken) else await found
+                if self._rules is not None:
+                    await self._meet_rules(token, scope)
+            except JWTASGIError as error:
+                return await self._refuse(error, token, began, scope, receive, send)
+            outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
+        set_identity(scope, token)
+        verdict = Verdict(self._gate, outcome, token, scope["type"], began)
+        scope[REFUSE] = verdict.refuse
+        # That of a face around this door
+        scope.pop(GATE, None)
+        way = self._passage(scope, receive, send, verdict, token)
+        try:
+            await way.run(self._app)
+        except BaseException as error:
+            if not await way.fail(error):
+                raise
+        else:
+            if not way.is_over:
+                await way.end()
+
+    async def _see_to(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        """Deal with what needs no decision."""
         match scope["type"]:
-            case "http" | "websocket":
-                await self._enter(scope, receive, send)
+            case "http":
+                await self._tell_of_resource(scope, receive, send)
             case "lifespan":
                 async with self.verifier:
-                    await self._live(scope, receive, send)
+                    await self._start(scope, receive, send)
             case other:
                 raise ConfigurationError("scope type", f"expected http, websocket or lifespan; got {other!r}")
 
-    async def _live(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+    async def _start(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Fetch keys before the application starts, if that is wanted."""
         if self._startup == "lazy":
             return await self._app(scope, receive, send)
@@ -143,58 +181,16 @@ class JWTMiddleware:
 
         return await self._app(scope, replay, send)
 
-    async def _enter(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
-        if self._root_path:
-            scope["root_path"] = self._root_path
-        resource = self._gate.resource
-        if (
-            resource is not None
-            and scope["type"] == "http"
-            and resource.metadata_path in {scope["path"], route_path(scope)}
-        ):
-            return await self._tell_of_resource(scope, receive, send)
-        began = perf_counter()
-        token: AccessToken | None = None
-        outcome = Outcome.EXEMPT
-        if not self.is_exempt(scope):
-            try:
-                token = await self._gate.token_of(scope)
-                await self._meet_rules(token, scope)
-            except JWTASGIError as error:
-                return await self._refuse(error, token, began, scope, receive, send)
-            outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
-        set_identity(scope, token)
-        verdict = Verdict(self._gate, outcome, token, kind=scope["type"], began=began)
-        scope[REFUSE] = verdict.refuse
-        # That of a face around this door
-        scope.pop(GATE, None)
-        door = self._passage(scope, receive, send, verdict, token)
-        try:
-            await door.run(self._app)
-        except AccessError as error:
-            answer = verdict.refuse(error)
-            verdict.tell()
-            await send_answer(answer, scope, door.receive_connect, send)
-        except Exception:
-            await door.release()
-            verdict.tell()
-            raise
-        except BaseException:
-            verdict.tell()
-            raise
-        else:
-            await door.release()
-            verdict.tell()
-        return None
-
     def _passage(
         self, scope: ASGIScope, receive: Receive, send: Send, verdict: Verdict, token: AccessToken | None
     ) -> Passage:
         if token is None or not self._end_at_expiry:
             return Passage(scope, receive, send, verdict)
-        # As it is now: a framework writes into the scope what it has matched
+        way = ExpiringPassage(scope, receive, send, verdict)
+        # With the scope as it is now: a framework writes into it what it has matched
         asked = scope if self._reauthenticate is None else dict(scope)
-        return ExpiringPassage(scope, receive, send, verdict, partial(self._credentials, token, scope, asked))
+        way.begin = partial(self._credentials, token, scope, asked)
+        return way
 
     def _credentials(self, token: AccessToken, scope: ASGIScope, asked: ASGIScope) -> Renewer:
         return Renewer(

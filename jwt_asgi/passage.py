@@ -6,11 +6,12 @@ content-length. Whatever is shorter is left alone, and pays for no timer.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
@@ -18,8 +19,9 @@ from starlette.websockets import WebSocketDisconnect
 from jwt_asgi._keys.flight import on_asyncio, pause
 from jwt_asgi.deadline import AsyncioDeadline, ConnectionExpired, Deadline, Visitor
 from jwt_asgi.deadline_trio import TrioDeadline
+from jwt_asgi.errors import AccessError
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
-from jwt_asgi.verdict import POLICY_VIOLATION, Verdict, deny
+from jwt_asgi.verdict import POLICY_VIOLATION, Verdict, deny, send_answer
 
 __all__ = ["Credentials", "ExpiringPassage", "Passage", "Renewal"]
 
@@ -40,32 +42,71 @@ class Renewal(Enum):
 
 
 class Passage:
-    """The application's way to the client and back: the decision is told when it is first used.
+    """The application's way to the client and back: the decision is told when it first answers.
 
     Until then the application may still refuse, and one request has one decision. A framework that can only close a
     WebSocket which it has refused gives its client the whole answer all the same; and a 500 is held back until the
     application has ended, since Starlette makes one of an AccessError before it raises it.
     """
 
-    __slots__ = ("_connect", "_held", "_receive", "_scope", "_send", "_verdict")
+    # Not set by `__init__`, as most connections need none of it
+    _connect: Message | None = None
+    _held: Sequence[Message] = ()
+    _is_plain = False
+    """A whole response has begun: whatever else is sent goes to the server as it is."""
 
     def __init__(self, scope: ASGIScope, receive: Receive, send: Send, verdict: Verdict) -> None:
         """Lead to the server's `receive` and `send`."""
         self._scope, self._receive, self._send, self._verdict = scope, receive, send, verdict
-        self._connect: Message | None = None
-        self._held: list[Message] = []
 
-    async def run(self, app: ASGIApp) -> None:
-        """Call the application."""
-        await app(self._scope, self.receive if self._scope["type"] == "websocket" else self._receive, self.send)
+    def run(self, app: ASGIApp) -> Awaitable[None]:
+        """Call the application, and return what to await; then `end` or `fail` must follow."""
+        return app(self._scope, self.receive if self._scope["type"] == "websocket" else self._receive, self.send)
 
-    async def send(self, message: Message) -> None:
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to see to when the application has ended."""
+        return self._is_plain
+
+    async def end(self) -> None:
+        """See to what is left when the application has ended."""
+        await self._release()
+        self._verdict.tell()
+
+    async def fail(self, error: BaseException) -> bool:
+        """Likewise, when it has ended in an error; return whether that was a refusal, and is answered."""
+        if isinstance(error, AccessError):
+            answer = self._verdict.refuse(error)
+            self._verdict.tell()
+            await send_answer(answer, self._scope, self._receive_connect, self._send)
+            return True
+        if isinstance(error, Exception):
+            await self._release()
+        self._verdict.tell()
+        return False
+
+    def send(self, message: Message) -> Awaitable[None]:
         """Hand a message to the server."""
+        if self._is_plain:
+            return self._send(message)
+        if self._verdict.answer is not None or self._held or not _is_whole(message):
+            return self._see_to(message)
+        self._is_plain = True
+        self._verdict.tell()
+        return self._send(message)
+
+    async def receive(self) -> Message:
+        """Wait for a message of the server."""
+        message = await self._receive()
+        self._connect = self._connect or message
+        return message
+
+    async def _see_to(self, message: Message) -> None:
         answer, accepted = self._verdict.answer, self._verdict.told
         if not accepted and answer is None and (self._held or message.get("status") == _SERVER_ERROR):
-            self._held.append(message)
+            self._held = [*self._held, message]
             if message.get("more_body", False):
-                await self.release()
+                await self._release()
             return
         self._verdict.tell()
         if answer is None or message["type"] != "websocket.close":
@@ -75,21 +116,15 @@ class Passage:
         else:
             await deny(answer, self._scope, self._send)
 
-    async def release(self) -> None:
+    async def _release(self) -> None:
         """Hand on what was held back: it was meant."""
-        held, self._held = self._held, []
+        held, self._held = self._held, ()
         if held:
             self._verdict.tell()
         for message in held:
             await self._send(message)
 
-    async def receive(self) -> Message:
-        """Wait for a message of the server."""
-        message = await self._receive()
-        self._connect = self._connect or message
-        return message
-
-    async def receive_connect(self) -> Message:
+    async def _receive_connect(self) -> Message:
         """Return the first message, which the application may have taken already."""
         return self._connect or await self._receive()
 
@@ -112,51 +147,50 @@ class Credentials(Protocol):
 
 
 class ExpiringPassage(Passage):
-    """A passage that is closed when its token expires.
+    """A passage that is closed when its token expires. Nothing is timed before it turns out to be a long one."""
 
-    Args:
-        scope: The connection's.
-        receive: The server's.
-        send: The server's.
-        verdict: What became of the connection.
-        credentials: Returns what the connection was let in with; called if it turns out to be a long one.
-    """
+    begin: Callable[[], Credentials]
+    """Returns what the connection was let in with; to be set."""
+    _deadline: Deadline | None = None
+    _is_long = False
 
-    __slots__ = ("_begin", "_credentials", "_deadline", "_is_long", "_last_words", "_main")
-
-    def __init__(
-        self,
-        scope: ASGIScope,
-        receive: Receive,
-        send: Send,
-        verdict: Verdict,
-        credentials: Callable[[], Credentials],
-    ) -> None:
-        """Lead to the server's `receive` and `send`; nothing is timed yet."""
-        super().__init__(scope, receive, send, verdict)
-        self._begin = credentials
-        self._deadline: Deadline | None = None
-        self._is_long = False
-
-    async def run(self, app: ASGIApp) -> None:
+    def run(self, app: ASGIApp) -> Awaitable[None]:
         """Call the application, and see that the connection ends with its token."""
         call = app(self._scope, self.receive, self.send)
-        if "trio" not in sys.modules or on_asyncio():
-            self._main = Visitor(listens=False)
-        else:
+        if "trio" in sys.modules and not on_asyncio():
             self._deadline = TrioDeadline(self._seconds_left, self._farewell)
-            call = self._deadline.hold(call)
-        try:
-            await call
-        except BaseException as error:
-            if self._deadline is None or not await self._deadline.settle(error, _SAY_GONE):
-                raise
-        else:
-            if self._deadline is not None:
-                await self._deadline.settle(None, _SAY_GONE)
+            return self._deadline.hold(call)
+        self._task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]
+        self._cancelled = self._task.cancelling()
+        return call
 
-    async def send(self, message: Message) -> None:
-        """Hand a message to the server.
+    @property
+    def is_over(self) -> bool:
+        """As of `Passage`."""
+        return self._is_plain and self._deadline is None
+
+    async def end(self) -> None:
+        """As of `Passage`."""
+        if self._deadline is not None:
+            await self._settle(None)
+        await super().end()
+
+    async def fail(self, error: BaseException) -> bool:
+        """As of `Passage`; and how an application ends whose client is told to be gone is of no account."""
+        if not await self._settle(error):
+            return await super().fail(error)
+        await super().end()
+        return True
+
+    async def _settle(self, error: BaseException | None) -> bool:
+        try:
+            return self._deadline is not None and await self._deadline.settle(error, _SAY_GONE)
+        except BaseException:
+            self._verdict.tell()
+            raise
+
+    async def _see_to(self, message: Message) -> None:
+        """As of `Passage`.
 
         Raises:
             ConnectionExpired: the token has expired; nothing reaches the server any more.
@@ -167,19 +201,19 @@ class ExpiringPassage(Passage):
         last_words: list[Message] = []
         if message["type"] in _BEGINNINGS:
             message, last_words = _last_words(message)
-        await Passage.send(self, message)
+        await super()._see_to(message)
         if last_words:
             self._last_words, self._is_long = last_words, True
-            self._credentials = self._begin()
+            self._credentials = self.begin()
             self._timed().arm()
 
     async def _send_more(self, message: Message) -> None:
         deadline = self._timed()
         if _is_last(message) and not deadline.has_passed():
             self._let_go()
-            return await super().send(message)
+            return await super()._see_to(message)
         try:
-            await deadline.visit(super().send, message, listens=False)
+            await deadline.visit(super()._see_to, message, listens=False)
         except ConnectionExpired:
             raise
         except OSError:
@@ -211,7 +245,8 @@ class ExpiringPassage(Passage):
 
     def _timed(self) -> Deadline:
         if self._deadline is None:
-            self._deadline = AsyncioDeadline(self._seconds_left, self._farewell, self._main)
+            main = Visitor(self._task, self._cancelled, listens=False)
+            self._deadline = AsyncioDeadline(self._seconds_left, self._farewell, main)
         return self._deadline
 
     def _seconds_left(self) -> float:
@@ -241,6 +276,18 @@ _SAY_GONE = (ClientDisconnect, WebSocketDisconnect)
 _BEGINNINGS = frozenset({"websocket.accept", "http.response.start"})
 _GONE = frozenset({"websocket.disconnect", "http.disconnect"})
 _PIECES = frozenset({"http.response.body", "http.response.zerocopysend"})
+
+
+def _is_whole(message: Message) -> bool:
+    """Whether a message begins a response that is no error, and ends by itself: most do, and need no more."""
+    if message["type"] != "http.response.start" or message["status"] == _SERVER_ERROR:
+        return False
+    headers = message.get("headers")
+    if isinstance(headers, (list, tuple)):
+        for name, _ in headers:
+            if name == b"content-length":
+                return True
+    return False
 
 
 def _last_words(beginning: Message) -> tuple[Message, list[Message]]:

@@ -18,16 +18,20 @@ POLICY_VIOLATION = 1008
 
 
 class Verdict:
-    """What becomes of one connection: let in, unless the application refuses before it answers. Hooks are told once."""
+    """What becomes of one connection: let in, unless the application refuses before it answers. Hooks are told once.
 
-    __slots__ = ("_began", "_gate", "_kind", "_outcome", "_refusal", "_seconds", "_token", "answer", "told")
+    `began`: when the decision did, by `perf_counter`. It must not know the scope, which knows it: such a circle would
+    keep each connection in memory until the garbage collector comes.
+    """
 
-    def __init__(self, gate: Gate, outcome: Outcome, token: AccessToken | None, *, kind: str, began: float) -> None:
+    # Not set by `__init__`, as most connections are let in, and that is all
+    answer: Answer | None = None
+    told = False
+    _refusal: Decision | None = None
+
+    def __init__(self, gate: Gate, outcome: Outcome, token: AccessToken | None, kind: str, began: float) -> None:
         self._gate, self._outcome, self._token, self._kind, self._began = gate, outcome, token, kind, began
         self._seconds = perf_counter() - began
-        self._refusal: Decision | None = None
-        self.answer: Answer | None = None
-        self.told = False
 
     def refuse(self, error: JWTASGIError) -> Answer:
         """Refuse after all, and return the answer for the application's framework to send: `scope[REFUSE]`.
@@ -44,12 +48,13 @@ class Verdict:
 
     def tell(self) -> None:
         """Tell the hooks, unless that was done."""
-        if not self.told:
-            self.told = True
-            if self._refusal is None:
-                self._gate.grant(self._outcome, token=self._token, kind=self._kind, seconds=self._seconds)
-            else:
-                self._gate.tell(self._refusal)
+        if self.told:
+            return
+        self.told = True
+        if self._refusal is not None:
+            self._gate.tell(self._refusal)
+        elif self._gate.tells_grants:
+            self._gate.grant(self._outcome, token=self._token, kind=self._kind, seconds=self._seconds)
 
 
 async def send_answer(answer: Answer, scope: ASGIScope, receive: Receive, send: Send) -> None:

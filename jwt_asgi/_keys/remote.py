@@ -17,7 +17,7 @@ from cachetools import LRUCache
 
 from jwt_asgi._core.freshness import NEGATIVE_SECONDS, Bucket, Facts, KeyCaching, State, Step, decide, state_of
 from jwt_asgi._core.jwks import VerifyKey
-from jwt_asgi._keys.clock import SteadyClock
+from jwt_asgi._keys.clock import steady_clock
 from jwt_asgi._keys.events import KeyEvent, KeyEventKind, KeyStatus, Notify
 from jwt_asgi._keys.fetch import FetchError
 from jwt_asgi._keys.flight import Flight, pause
@@ -68,7 +68,7 @@ class RemoteKeys:
         self._issuer = issuer
         self._caching = caching
         self._notify = notify
-        self._clock = clock = clock or SteadyClock()
+        self._clock = clock = clock or steady_clock()
         self._jitter = jitter
         self._source = Source(
             issuer,
@@ -104,9 +104,9 @@ class RemoteKeys:
         if snapshot is None or (keys := snapshot.keys.lookup(kid, alg)) is None:
             return None
         now = self._clock()
-        state = state_of(snapshot.times, now)
-        if state is State.FRESH:
+        if now < snapshot.times.soft_at:
             return keys
+        state = state_of(snapshot.times, now)
         if now < self._trouble.retry_at:
             # As the table says of known keys while backing off, without its lock
             return keys if state is State.AGEING or (state is State.STALE and self._ledger.serve_stale()) else None
