@@ -38,7 +38,23 @@ _CURVES = {
     "P-521": _Curve(2**521 - 1, -3, _B521, 66, "ES512"),
     "secp256k1": _Curve(2**256 - 2**32 - 977, 0, 7, 32, "ES256K"),
 }
-_EDWARDS = {"Ed25519": 32, "Ed448": 57}
+
+
+class _Edwards(NamedTuple):
+    """ax^2 + y^2 = 1 + dx^2y^2 (mod p), as RFC 8032 has it; `doublings` of a point of small order give nothing."""
+
+    p: int
+    a: int
+    d: int
+    size: int
+    doublings: int
+
+
+_P25519, _P448 = 2**255 - 19, 2**448 - 2**224 - 1
+_EDWARDS = {
+    "Ed25519": _Edwards(_P25519, -1, -121665 * pow(121666, -1, _P25519), 32, 3),
+    "Ed448": _Edwards(_P448, 1, -39081, 57, 2),
+}
 
 
 class Reading(NamedTuple):
@@ -102,10 +118,24 @@ def _numbers(member: Mapping[str, Any]) -> tuple[tuple[object, ...], tuple[str, 
             return ("EC", member["crv"], x, y), (curve.algorithm,), plain
         case "OKP":
             raw = _bytes(member["x"])
-            if len(raw) != _EDWARDS[member["crv"]]:
-                raise ValueError("of another length")
-            return ("OKP", member["crv"], raw), ("EdDSA", member["crv"]), member["x"] == b64(raw)
+            is_point = _is_point(raw, _EDWARDS[member["crv"]])
+            return ("OKP", member["crv"], raw), ("EdDSA", member["crv"]), is_point and member["x"] == b64(raw)
     raise ValueError("of another type")
+
+
+def _is_point(raw: bytes, curve: _Edwards) -> bool:
+    """Whether it lies on the curve. One of small order, whose multiples are few, is no key: a ValueError."""
+    if len(raw) != curve.size:
+        raise ValueError("of another length")
+    p, a, d = curve.p, curve.a, curve.d
+    y = (int.from_bytes(raw, "little") & ~(1 << (8 * curve.size - 1))) % p
+    first = square = (1 - y * y) * pow(a - d * y * y, -1, p) % p
+    for _ in range(curve.doublings):
+        y = (y * y - a * square) * pow(1 - d * square * y * y, -1, p) % p
+        square = (1 - y * y) * pow(a - d * y * y, -1, p) % p
+    if y == 1:
+        raise ValueError("of small order")
+    return pow(first, (p - 1) // 2, p) <= 1
 
 
 def _integer(text: str) -> tuple[int, bool]:

@@ -22,6 +22,8 @@ from tests.fuzz import issuer, keys, mutation, setups
 from tests.fuzz.packed import CORPUS, pack
 
 _PACKAGE = "tests.attacks.corpus"
+ORDER_EIGHT = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+"""The y of a point of Ed25519 whose multiples are eight."""
 MOST_BYTES = 1_600
 """What is longer is tested by tests/attacks, and a fuzzer gets on faster with what is short."""
 MOST_OF_A_ROW = 4
@@ -89,6 +91,9 @@ def key_sets() -> Iterator[bytes]:
         {"keys": [{**small[0], "issuer": setups.TENANTS, "d": "x"}, {**small[0], "alg": "EdDSA"}]}
     ).encode()
     yield json.dumps({"keys": [keyring.private_jwk(keys.private_key("ec-1"), kid="leaked")]}).encode()
+    for ordinate in (0, 1, 2**255 - 20, 2**255 - 18, ORDER_EIGHT, ORDER_EIGHT | 1 << 255):
+        x = keys.b64(ordinate.to_bytes(32, "little"))
+        yield json.dumps({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x, "kid": "anybody's"}]}).encode()
     for rubbish in (255, 256):
         yield json.dumps({"keys": [*([{}] * rubbish), small[0]]}, separators=(",", ":")).encode()
     for text in ('{"keys":[]}', '{"keys":{}}', "{}", "[]", "", '{"keys":[],"keys":[]}', '{"keys":[NaN]}', "\ufeff{}"):
