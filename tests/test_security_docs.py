@@ -65,12 +65,9 @@ ROWS = [row for name in TABLES for row in rows_of((FOLDER / f"{name}.md").read_t
 @cache
 def functions_in(path: str) -> frozenset[str]:
     """The tests of a file, by its source."""
-    functions = [node for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))) if _is_function(node)]
-    return frozenset(function.name for function in functions if function.name.startswith("test_"))
-
-
-def _is_function(node: ast.AST) -> bool:
-    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    nodes = ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8")))
+    names = [node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    return frozenset(name for name in names if name.startswith("test_"))
 
 
 @cache
