@@ -60,7 +60,12 @@ class _Endpoint:
 
 
 def _verifier(
-    endpoint: _Endpoint, *, ttl: float | None = None, caching: KeyCaching | None = None, audience: str = AUDIENCE
+    endpoint: _Endpoint,
+    *,
+    ttl: float | None = None,
+    caching: KeyCaching | None = None,
+    audience: str = AUDIENCE,
+    token_cache: int = 10_000,
 ) -> Verifier:
     if ttl is not None:
         caching = KeyCaching(ttl=ttl, least_ttl=ttl, most_ttl=ttl)
@@ -72,7 +77,8 @@ def _verifier(
             jwks_uri=JWKS_URI,
             key_caching=caching,
             fetch=endpoint,
-        )
+        ),
+        token_cache=token_cache,
     )
 
 
@@ -304,7 +310,7 @@ def _wave(name: str, count: int) -> list[str]:
 async def test_ever_new_tokens_do_not_fill_the_memory() -> None:
     """Row 171, CWE-770: once the bounded caches have what they take, nothing grows."""
     endpoint = _Endpoint()
-    verifier = _verifier(endpoint)
+    verifier = _verifier(endpoint, token_cache=500)
     waves = [_wave(f"wave-{number}", 1500) for number in range(2)]
     sizes = []
     tracemalloc.start()
