@@ -8,9 +8,10 @@ from importlib.util import find_spec
 
 from fastapi import Depends
 
-from benchmarks._bare import answer, fastapi, starlette, status_of
+from benchmarks._bare import fastapi, starlette
 from benchmarks._floors import DictHit, LeastVerify
 from benchmarks._peers import MCP_PEERS, PEERS
+from benchmarks._requests import answer, status_of
 from benchmarks._site import JWKS_PATH, Site
 from jwt_asgi import JWTMiddleware, Scope, TrustedIssuer, Verifier
 from jwt_asgi.fastapi import JWTBearer, require

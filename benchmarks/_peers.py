@@ -14,7 +14,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from benchmarks._bare import PATTERN, fastapi, greet
+from benchmarks._bare import fastapi, greet
+from benchmarks._requests import PATTERN
 from benchmarks._site import JWKS_PATH, METADATA_PATH, REALM, Site
 from jwt_asgi.types import ASGIApp
 

@@ -25,10 +25,10 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 
 from benchmarks._added import COLUMNS, RAW, RAW_BAD, Added, Result, Row, report, versions
-from benchmarks._bare import a_scope, discard, receive
 from benchmarks._contenders import BARE, Contender, LeftOut, answers_of, chosen, fault_of
 from benchmarks._floors import raw_of
 from benchmarks._plot import plot
+from benchmarks._requests import a_scope, discard, receive
 from benchmarks._site import Crowd, Site, bad_tokens, make_crowd, open_site
 from jwt_asgi.types import ASGIApp
 

@@ -29,9 +29,9 @@ from typing import Any
 import httpx
 
 from benchmarks._added import LIBRARIES, lines, versions
-from benchmarks._bare import PATH
 from benchmarks._contenders import BARE, INSTALL, Contender, LeftOut, chosen, fault_of
 from benchmarks._kit import ROOT
+from benchmarks._requests import PATH
 from benchmarks._site import Site, bad_tokens, make_crowd, open_site
 
 LOAD = "wrk"
