@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from time import perf_counter
 from typing import Any, Unpack
 
 from jwt_asgi._core.access_token import AccessToken
-from jwt_asgi._core.bearer import NoToken, bearer_token
+from jwt_asgi._core.bearer import NoToken, check_token, find_token
 from jwt_asgi._core.challenge import Answer, answer_to, check_realm
+from jwt_asgi._core.paths import route_path
 from jwt_asgi._core.policy import flag
 from jwt_asgi._core.resource import ProtectedResource, resource_answer
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, Reason, TokenError
@@ -58,7 +59,7 @@ class Gate:
         ConfigurationError: an option is missing or wrong.
     """
 
-    __slots__ = ("_anonymous", "_grant_hooks", "_hooks", "_realm", "resource", "verifier")
+    __slots__ = ("_anonymous", "_grant_hooks", "_hooks", "_realm", "_recalls", "resource", "verifier")
 
     def __init__(
         self,
@@ -75,6 +76,8 @@ class Gate:
             known = ", ".join(sorted(GateOptions.__optional_keys__))
             raise ConfigurationError(", ".join(unknown), f"there is no such option here; the options are {known}")
         self.verifier = _verifier(verifier, issuer)
+        # What a class of the user's own adds to `verify` must not be passed by
+        self._recalls = type(self.verifier).verify is Verifier.verify
         self._anonymous = flag("anonymous", anonymous)
         self._realm = check_realm(realm)
         self.resource = _resource(resource)
@@ -94,12 +97,20 @@ class Gate:
             KeysUnavailable: it cannot be judged just now.
             AccessError: what it allows cannot be told just now.
         """
-        found = bearer_token(scope["headers"], scope.get("query_string", b""))
-        if not isinstance(found, NoToken):
-            return await self.verifier.verify(found)
-        if self._anonymous:
-            return None
-        raise TokenError(found.value)
+        found = self.token_at_once(scope)
+        return await found if isinstance(found, Awaitable) else found
+
+    def token_at_once(self, scope: ASGIScope) -> AccessToken | None | Awaitable[AccessToken]:
+        """Do the same, without an await where the token was verified before; else return what is to be awaited."""
+        found = find_token(scope["headers"], scope.get("query_string", b""))
+        if isinstance(found, NoToken):
+            if self._anonymous:
+                return None
+            raise TokenError(found.value)
+        if not self._recalls:
+            return self.verifier.verify(check_token(found))
+        digest = self.verifier.digest_of(found)
+        return self.verifier.recall(digest) or self.verifier.examine(check_token(found), digest)
 
     def refuse(
         self,
@@ -133,6 +144,12 @@ class Gate:
     def tell(self, decision: Decision) -> None:
         """Tell the hooks."""
         tell(self._hooks, decision)
+
+    def is_metadata(self, scope: ASGIScope) -> bool:
+        """Whether a connection asks for the metadata of the resource (RFC 9728)."""
+        if self.resource is None or scope["type"] != "http":
+            return False
+        return self.resource.metadata_path in {scope["path"], route_path(scope)}
 
     def metadata(self, method: str, scopes: Iterable[str] = ()) -> Answer:
         """Return the answer of the metadata path to a request of this method; `scopes` are those of the rules."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
 
 from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi.types import ASGIScope
 
-__all__ = ["TokenUser", "credentials_of", "set_identity"]
+__all__ = ["TokenCredentials", "TokenUser", "set_identity"]
 
 
 class TokenUser(BaseUser):
@@ -35,13 +37,21 @@ class TokenUser(BaseUser):
         return self.display_name
 
 
-def credentials_of(token: AccessToken) -> AuthCredentials:
-    """Return the scopes as Starlette's `@requires` reads them, with `authenticated` among them."""
-    return AuthCredentials(["authenticated", *sorted(token.scopes)])
+class TokenCredentials(AuthCredentials):
+    """Starlette's `request.auth` for a verified token: its scopes, as `@requires` reads them, and `authenticated`."""
+
+    def __init__(self, token: AccessToken) -> None:
+        """Keep the token; the scopes are read when they are asked for."""
+        self._token = token
+
+    @cached_property
+    def scopes(self) -> list[str]:  # type: ignore[override]
+        """Sorted, behind `authenticated`."""
+        return ["authenticated", *sorted(self._token.scopes)]
 
 
 def set_identity(scope: ASGIScope, token: AccessToken | None) -> None:
     """Overwrite whatever was there, so that nothing outside can pass itself off as a verified token."""
     scope["jwt"] = token
-    scope["auth"] = AuthCredentials(None) if token is None else credentials_of(token)
+    scope["auth"] = AuthCredentials(None) if token is None else TokenCredentials(token)
     scope["user"] = UnauthenticatedUser() if token is None else TokenUser(token)

@@ -21,13 +21,14 @@ from jwt_asgi.instrumentation import Outcome
 from jwt_asgi.passage import ExpiringPassage, Passage
 from jwt_asgi.renewal import Reauthenticate, Renewer, check_reauthenticate
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
-from jwt_asgi.verdict import Verdict, send_answer
+from jwt_asgi.verdict import send_answer
 from jwt_asgi.verifier import StartUp, check_start_up
 
 __all__ = ["JWTMiddleware"]
 
 _METHOD = re.compile("[A-Z]{1,20}")
 _LAYERS = 100
+_CONNECTIONS = frozenset({"http", "websocket"})
 
 
 class JWTMiddleware:
@@ -110,20 +111,50 @@ class JWTMiddleware:
 
     def is_exempt(self, scope: ASGIScope) -> bool:
         """Whether a connection needs no token: a CORS preflight, or an exempt path."""
-        return is_preflight(scope) or (bool(self._exempt) and any(path.covers(scope) for path in self._exempt))
+        if scope.get("method") == "OPTIONS" and is_preflight(scope):
+            return True
+        return bool(self._exempt) and any(path.covers(scope) for path in self._exempt)
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Let the connection in, or answer it."""
-        match scope["type"]:
-            case "http" | "websocket":
-                await self._enter(scope, receive, send)
-            case "lifespan":
-                async with self.verifier:
-                    await self._live(scope, receive, send)
-            case other:
-                raise ConfigurationError("scope type", f"expected http, websocket or lifespan; got {other!r}")
+        if scope["type"] not in _CONNECTIONS:
+            return await self._live(scope, receive, send)
+        if self._root_path:
+            scope["root_path"] = self._root_path
+        if self._gate.resource is not None and self._gate.is_metadata(scope):
+            return await self._tell_of_resource(scope, receive, send)
+        began = perf_counter()
+        token: AccessToken | None = None
+        outcome = Outcome.EXEMPT
+        if not self.is_exempt(scope):
+            try:
+                found = self._gate.token_at_once(scope)
+                token = found if found is None or isinstance(found, AccessToken) else await found
+                if self._rules is not None:
+                    await self._meet_rules(token, scope)
+            except JWTASGIError as error:
+                return await self._refuse(error, token, began, scope, receive, send)
+            outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
+        set_identity(scope, token)
+        way = self._passage(scope, receive, send, outcome, token, began)
+        scope[REFUSE] = way.refuse
+        # That of a face around this door
+        scope.pop(GATE, None)
+        try:
+            await way.run(self._app)
+        except BaseException as error:
+            if not await way.fail(error):
+                raise
+        else:
+            await way.end()
 
     async def _live(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            raise ConfigurationError("scope type", f"expected http, websocket or lifespan; got {scope['type']!r}")
+        async with self.verifier:
+            await self._start(scope, receive, send)
+
+    async def _start(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Fetch keys before the application starts, if that is wanted."""
         if self._startup == "lazy":
             return await self._app(scope, receive, send)
@@ -143,65 +174,22 @@ class JWTMiddleware:
 
         return await self._app(scope, replay, send)
 
-    async def _enter(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
-        if self._root_path:
-            scope["root_path"] = self._root_path
-        resource = self._gate.resource
-        if (
-            resource is not None
-            and scope["type"] == "http"
-            and resource.metadata_path in {scope["path"], route_path(scope)}
-        ):
-            return await self._tell_of_resource(scope, receive, send)
-        began = perf_counter()
-        token: AccessToken | None = None
-        outcome = Outcome.EXEMPT
-        if not self.is_exempt(scope):
-            try:
-                token = await self._gate.token_of(scope)
-                await self._meet_rules(token, scope)
-            except JWTASGIError as error:
-                return await self._refuse(error, token, began, scope, receive, send)
-            outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
-        set_identity(scope, token)
-        verdict = Verdict(self._gate, outcome, token, kind=scope["type"], began=began)
-        scope[REFUSE] = verdict.refuse
-        # That of a face around this door
-        scope.pop(GATE, None)
-        door = self._passage(scope, receive, send, verdict, token)
-        try:
-            await door.run(self._app)
-        except AccessError as error:
-            answer = verdict.refuse(error)
-            verdict.tell()
-            await send_answer(answer, scope, door.receive_connect, send)
-        except Exception:
-            await door.release()
-            verdict.tell()
-            raise
-        except BaseException:
-            verdict.tell()
-            raise
-        else:
-            await door.release()
-            verdict.tell()
-        return None
-
     def _passage(
-        self, scope: ASGIScope, receive: Receive, send: Send, verdict: Verdict, token: AccessToken | None
+        self, scope: ASGIScope, receive: Receive, send: Send, outcome: Outcome, token: AccessToken | None, began: float
     ) -> Passage:
         if token is None or not self._end_at_expiry:
-            return Passage(scope, receive, send, verdict)
-        # As it is now: a framework writes into the scope what it has matched
-        asked = scope if self._reauthenticate is None else dict(scope)
-        return ExpiringPassage(scope, receive, send, verdict, partial(self._credentials, token, scope, asked))
+            return Passage(self._gate, scope, receive, send, outcome, token, began)
+        way = ExpiringPassage(self._gate, scope, receive, send, outcome, token, began)
+        # With the scope as it is now: a framework writes into it what it has matched
+        way.begin = self._renewer if self._reauthenticate is None else partial(self._renewer, asked=dict(scope))
+        return way
 
-    def _credentials(self, token: AccessToken, scope: ASGIScope, asked: ASGIScope) -> Renewer:
+    def _renewer(self, token: AccessToken, scope: ASGIScope, asked: ASGIScope | None = None) -> Renewer:
         return Renewer(
             token,
             self.verifier,
             find=self._reauthenticate,
-            admit=partial(self._meet_rules, scope=asked),
+            admit=partial(self._meet_rules, scope=scope if asked is None else asked),
             identify=partial(set_identity, scope),
             tell=self._gate.tell,
         )

@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
+from time import perf_counter
 from typing import Protocol
 
 from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
 
+from jwt_asgi._core.access_token import AccessToken
+from jwt_asgi._core.challenge import Answer
 from jwt_asgi._keys.flight import on_asyncio, pause
 from jwt_asgi.deadline import AsyncioDeadline, ConnectionExpired, Deadline, Visitor
 from jwt_asgi.deadline_trio import TrioDeadline
+from jwt_asgi.errors import AccessError, JWTASGIError
+from jwt_asgi.gate import Gate
+from jwt_asgi.instrumentation import Decision, Outcome
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
-from jwt_asgi.verdict import POLICY_VIOLATION, Verdict, deny
+from jwt_asgi.verdict import POLICY_VIOLATION, deny, send_answer
 
 __all__ = ["Credentials", "ExpiringPassage", "Passage", "Renewal"]
 
@@ -40,48 +46,89 @@ class Renewal(Enum):
 
 
 class Passage:
-    """The application's way to the client and back: the decision is told when it is first used.
+    """The application's way to the client and back, and what becomes of the connection: hooks are told once.
 
-    Until then the application may still refuse, and one request has one decision. A framework that can only close a
-    WebSocket which it has refused gives its client the whole answer all the same; and a 500 is held back until the
-    application has ended, since Starlette makes one of an AccessError before it raises it.
+    They are told when the application first answers. Until then it may still refuse, and one request has one decision.
+    A framework that can only close a WebSocket which it has refused gives its client the whole answer all the same; and
+    a 500 is held back until the application has ended, since Starlette makes one of an AccessError before it raises it.
     """
 
-    __slots__ = ("_connect", "_held", "_receive", "_scope", "_send", "_verdict")
+    # Not set by `__init__`, as most connections need none of it
+    _connect: Message | None = None
+    _held: Sequence[Message] = ()
+    _answer: Answer | None = None
+    _refusal: Decision | None = None
+    _told = False
+    _has_answered = False
+    """Nothing is left to see to: whatever else is sent goes to the server as it is."""
 
-    def __init__(self, scope: ASGIScope, receive: Receive, send: Send, verdict: Verdict) -> None:
-        """Lead to the server's `receive` and `send`."""
-        self._scope, self._receive, self._send, self._verdict = scope, receive, send, verdict
-        self._connect: Message | None = None
-        self._held: list[Message] = []
+    def __init__(
+        self,
+        gate: Gate,
+        scope: ASGIScope,
+        receive: Receive,
+        send: Send,
+        outcome: Outcome,
+        token: AccessToken | None,
+        began: float,
+    ) -> None:
+        """Lead to the server's `receive` and `send`; `began`: when the decision did, by `perf_counter`."""
+        self._gate, self._scope, self._receive, self._send = gate, scope, receive, send
+        self._outcome, self._token, self._began, self._seconds = outcome, token, began, perf_counter() - began
 
-    async def run(self, app: ASGIApp) -> None:
-        """Call the application."""
-        await app(self._scope, self.receive if self._scope["type"] == "websocket" else self._receive, self.send)
+    def run(self, app: ASGIApp) -> Awaitable[None]:
+        """Call the application, and return what to await; then `end` or `fail` must follow."""
+        return app(self._scope, self.receive if self._scope["type"] == "websocket" else self._receive, self.send)
 
-    async def send(self, message: Message) -> None:
-        """Hand a message to the server."""
-        answer, accepted = self._verdict.answer, self._verdict.told
-        if not accepted and answer is None and (self._held or message.get("status") == _SERVER_ERROR):
-            self._held.append(message)
-            if message.get("more_body", False):
-                await self.release()
+    async def end(self) -> None:
+        """See to what is left when the application has ended."""
+        await self._release()
+        self.tell()
+
+    async def fail(self, error: BaseException) -> bool:
+        """Likewise, when it has ended in an error; return whether that was a refusal, and is answered."""
+        if isinstance(error, AccessError):
+            answer = self.refuse(error)
+            self.tell()
+            await send_answer(answer, self._scope, self._receive_connect, self._send)
+            return True
+        if isinstance(error, Exception):
+            await self._release()
+        self.tell()
+        return False
+
+    def refuse(self, error: JWTASGIError) -> Answer:
+        """Refuse after all, and return the answer for the application's framework to send: `scope[REFUSE]`.
+
+        Raises:
+            JWTASGIError: the error itself, where the application has answered already.
+        """
+        self._answer = self._gate.answer(error)
+        if self._told:
+            raise error
+        seconds = perf_counter() - self._began
+        self._refusal = Decision.of_error(error, token=self._token, kind=self._scope["type"], seconds=seconds)
+        return self._answer
+
+    def tell(self) -> None:
+        """Tell the hooks, unless that was done."""
+        if self._told:
             return
-        self._verdict.tell()
-        if answer is None or message["type"] != "websocket.close":
-            await self._send(message)
-        elif accepted:
-            await self._send({**message, "code": POLICY_VIOLATION, "reason": ""})
+        self._told = True
+        if self._refusal is not None:
+            self._gate.tell(self._refusal)
         else:
-            await deny(answer, self._scope, self._send)
+            self._gate.grant(self._outcome, token=self._token, kind=self._scope["type"], seconds=self._seconds)
 
-    async def release(self) -> None:
-        """Hand on what was held back: it was meant."""
-        held, self._held = self._held, []
-        if held:
-            self._verdict.tell()
-        for message in held:
-            await self._send(message)
+    def send(self, message: Message) -> Awaitable[None]:
+        """Hand a message to the server."""
+        if self._has_answered:
+            return self._send(message)
+        if self._answer is None and not self._held and _is_whole(message):
+            self._has_answered = True
+            self.tell()
+            return self._send(message)
+        return self._see_to(message)
 
     async def receive(self) -> Message:
         """Wait for a message of the server."""
@@ -89,7 +136,30 @@ class Passage:
         self._connect = self._connect or message
         return message
 
-    async def receive_connect(self) -> Message:
+    async def _see_to(self, message: Message) -> None:
+        answer, accepted = self._answer, self._told
+        if not accepted and answer is None and (self._held or message.get("status") == _SERVER_ERROR):
+            self._held = [*self._held, message]
+            if message.get("more_body", False):
+                await self._release()
+            return
+        self.tell()
+        if answer is None or message["type"] != "websocket.close":
+            await self._send(message)
+        elif accepted:
+            await self._send({**message, "code": POLICY_VIOLATION, "reason": ""})
+        else:
+            await deny(answer, self._scope, self._send)
+
+    async def _release(self) -> None:
+        """Hand on what was held back: it was meant."""
+        held, self._held = self._held, ()
+        if held:
+            self.tell()
+        for message in held:
+            await self._send(message)
+
+    async def _receive_connect(self) -> Message:
         """Return the first message, which the application may have taken already."""
         return self._connect or await self._receive()
 
@@ -112,51 +182,44 @@ class Credentials(Protocol):
 
 
 class ExpiringPassage(Passage):
-    """A passage that is closed when its token expires.
+    """A passage that is closed when its token expires. Nothing is timed before it turns out to be a long one."""
 
-    Args:
-        scope: The connection's.
-        receive: The server's.
-        send: The server's.
-        verdict: What became of the connection.
-        credentials: Returns what the connection was let in with; called if it turns out to be a long one.
-    """
+    begin: Callable[[AccessToken, ASGIScope], Credentials]
+    """Returns what the connection was let in with; to be set."""
+    _deadline: Deadline | None = None
+    _is_long = False
 
-    __slots__ = ("_begin", "_credentials", "_deadline", "_is_long", "_last_words", "_main")
-
-    def __init__(
-        self,
-        scope: ASGIScope,
-        receive: Receive,
-        send: Send,
-        verdict: Verdict,
-        credentials: Callable[[], Credentials],
-    ) -> None:
-        """Lead to the server's `receive` and `send`; nothing is timed yet."""
-        super().__init__(scope, receive, send, verdict)
-        self._begin = credentials
-        self._deadline: Deadline | None = None
-        self._is_long = False
-
-    async def run(self, app: ASGIApp) -> None:
+    def run(self, app: ASGIApp) -> Awaitable[None]:
         """Call the application, and see that the connection ends with its token."""
         call = app(self._scope, self.receive, self.send)
         if "trio" not in sys.modules or on_asyncio():
             self._main = Visitor(listens=False)
-        else:
-            self._deadline = TrioDeadline(self._seconds_left, self._farewell)
-            call = self._deadline.hold(call)
-        try:
-            await call
-        except BaseException as error:
-            if self._deadline is None or not await self._deadline.settle(error, _SAY_GONE):
-                raise
-        else:
-            if self._deadline is not None:
-                await self._deadline.settle(None, _SAY_GONE)
+            return call
+        self._deadline = TrioDeadline(self._seconds_left, self._farewell)
+        return self._deadline.hold(call)
 
-    async def send(self, message: Message) -> None:
-        """Hand a message to the server.
+    async def end(self) -> None:
+        """As of `Passage`."""
+        if self._deadline is not None:
+            await self._settle(None)
+        await super().end()
+
+    async def fail(self, error: BaseException) -> bool:
+        """As of `Passage`; and how an application ends whose client is told to be gone is of no account."""
+        if not await self._settle(error):
+            return await super().fail(error)
+        await super().end()
+        return True
+
+    async def _settle(self, error: BaseException | None) -> bool:
+        try:
+            return self._deadline is not None and await self._deadline.settle(error, _SAY_GONE)
+        except BaseException:
+            self.tell()
+            raise
+
+    async def _see_to(self, message: Message) -> None:
+        """As of `Passage`.
 
         Raises:
             ConnectionExpired: the token has expired; nothing reaches the server any more.
@@ -167,19 +230,20 @@ class ExpiringPassage(Passage):
         last_words: list[Message] = []
         if message["type"] in _BEGINNINGS:
             message, last_words = _last_words(message)
-        await Passage.send(self, message)
+        await super()._see_to(message)
         if last_words:
             self._last_words, self._is_long = last_words, True
-            self._credentials = self._begin()
+            assert self._token is not None  # noqa: S101 - for the type checker
+            self._credentials = self.begin(self._token, self._scope)
             self._timed().arm()
 
     async def _send_more(self, message: Message) -> None:
         deadline = self._timed()
         if _is_last(message) and not deadline.has_passed():
             self._let_go()
-            return await super().send(message)
+            return await super()._see_to(message)
         try:
-            await deadline.visit(super().send, message, listens=False)
+            await deadline.visit(super()._see_to, message, listens=False)
         except ConnectionExpired:
             raise
         except OSError:
@@ -241,6 +305,18 @@ _SAY_GONE = (ClientDisconnect, WebSocketDisconnect)
 _BEGINNINGS = frozenset({"websocket.accept", "http.response.start"})
 _GONE = frozenset({"websocket.disconnect", "http.disconnect"})
 _PIECES = frozenset({"http.response.body", "http.response.zerocopysend"})
+
+
+def _is_whole(message: Message) -> bool:
+    """Whether a message begins a response that is no error, and ends by itself: most do, and need no more."""
+    if message["type"] != "http.response.start" or message["status"] == _SERVER_ERROR:
+        return False
+    headers = message.get("headers")
+    if isinstance(headers, (list, tuple)):
+        for name, _ in headers:
+            if name == b"content-length":
+                return True
+    return False
 
 
 def _last_words(beginning: Message) -> tuple[Message, list[Message]]:

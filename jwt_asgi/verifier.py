@@ -12,12 +12,13 @@ from jwt_asgi._core.access_token import AccessToken, Grants
 from jwt_asgi._core.claims import check_before_fetch, check_claims
 from jwt_asgi._core.jwks import VerifyKey
 from jwt_asgi._core.policy import check_header
-from jwt_asgi._core.signature import Verified, own_keys, verify_signature
+from jwt_asgi._core.signature import own_keys, verify_signature
 from jwt_asgi._core.token import Untrusted, parse_token
 from jwt_asgi._keys.events import KeyStatus
 from jwt_asgi.errors import AccessError, ConfigurationError, KeysUnavailable, Reason, TokenError
 from jwt_asgi.issuers import GrantsOf, KeySource, Trust, TrustedIssuer
 from jwt_asgi.tenants import IssuerFamily
+from jwt_asgi.token_cache import DEFAULT_TOKENS, Known, TokenCache, digest_of
 from jwt_asgi.types import Clock
 
 __all__ = ["StartUp", "Verifier", "check_start_up"]
@@ -41,14 +42,20 @@ class Verifier:
         issuers: `TrustedIssuer`, `TrustedTenants` and `ResolvedIssuers`, in any mixture. An issuer that is named
             exactly goes before a family that it would fit.
         clock: Gives the seconds since the epoch.
+        token_cache: How many verified tokens are kept in memory, those that were seen last, so that each is verified
+            once; one of more than 1 KiB counts as several. A token is found by its SHA-256, and only as long as its
+            issuer has the keys that verified it; when it is good is judged each time. 0: every token is verified
+            every time.
 
     Raises:
-        ConfigurationError: no issuer is given, or one twice.
+        ConfigurationError: no issuer is given, or one twice, or `token_cache` is no such number.
     """
 
-    __slots__ = ("_clock", "_families", "_issuers")
+    __slots__ = ("_cache", "_clock", "_families", "_issuers")
 
-    def __init__(self, *issuers: TrustedIssuer | IssuerFamily, clock: Clock = time.time) -> None:
+    def __init__(
+        self, *issuers: TrustedIssuer | IssuerFamily, clock: Clock = time.time, token_cache: int = DEFAULT_TOKENS
+    ) -> None:
         """Take the issuers; nothing is fetched."""
         if not issuers or not all(isinstance(issuer, (TrustedIssuer, IssuerFamily)) for issuer in issuers):
             raise ConfigurationError("Verifier", "expected one TrustedIssuer(...) or more")
@@ -58,6 +65,7 @@ class Verifier:
             raise ConfigurationError("Verifier", "expected each issuer once; put its audiences into one TrustedIssuer")
         self._families = tuple(issuer for issuer in issuers if isinstance(issuer, IssuerFamily))
         self._clock = clock
+        self._cache = TokenCache(token_cache)
 
     @property
     def issuers(self) -> tuple[TrustedIssuer | IssuerFamily, ...]:
@@ -75,21 +83,59 @@ class Verifier:
             KeysUnavailable: it cannot be judged just now, as its issuer's keys cannot be had.
             AccessError: `access_undecided`, where the issuer's `grants` failed.
         """
+        digest = self.digest_of(token)
+        return self.recall(digest) or await self.examine(token, digest)
+
+    def digest_of(self, token: str | bytes) -> bytes:
+        """Return by what a token is found when it is seen again; empty where nothing is kept of it."""
+        return digest_of(token) if self._cache.most else b""
+
+    def recall(self, digest: bytes) -> AccessToken | None:
+        """Return the token of this digest if it was verified before, and is good now without asking anybody.
+
+        Raises:
+            TokenError: `issuer_untrusted`, of a tenant that is not on the allow-list any more.
+        """
+        known = self._cache.find(digest)
+        trust = None if known is None else self._still_vouched_for(known)
+        return None if known is None or trust is None or trust.policy.grants is not None else known.token
+
+    async def examine(self, token: str | bytes, digest: bytes) -> AccessToken:
+        """Verify a token that could not be recalled, as `verify` does."""
+        known = self._cache.find(digest)
+        trust = None if known is None else self._still_vouched_for(known)
+        if known is None or trust is None:
+            known, trust = await self._verify(token)
+            if digest:
+                self._cache.keep(digest, len(token), known)
+        grants = trust.policy.grants
+        return known.token if grants is None else await _granted(known.token, grants)
+
+    async def _verify(self, token: str | bytes) -> tuple[Known, Trust]:
         untrusted = parse_token(token)
-        issuer = self._issuer_of(untrusted)
-        check_header(untrusted, issuer.policy)
-        keys = issuer.keys.lookup(untrusted.kid, untrusted.alg)
+        trust = self._trust_for(untrusted.claims.get("iss"))
+        policy = trust.policy
+        check_header(untrusted, policy)
+        keys = trust.keys.lookup(untrusted.kid, untrusted.alg)
         if keys is None:
-            check_before_fetch(untrusted, issuer.policy, self._clock())
-            keys = await issuer.keys.find(untrusted.kid, untrusted.alg)
+            check_before_fetch(untrusted, policy, self._clock())
+            keys = await trust.keys.find(untrusted.kid, untrusted.alg)
         try:
-            verified = verify_signature(untrusted, own_keys(keys, untrusted, issuer.policy))
+            verified = verify_signature(untrusted, own_keys(keys, untrusted, policy))
         except TokenError as error:
-            verified = await self._verify_again(untrusted, issuer, keys, error)
-        policy = issuer.policy
+            keys = await self._other_keys(untrusted, trust, keys, error)
+            verified = verify_signature(untrusted, own_keys(keys, untrusted, policy))
         checked = check_claims(verified, policy, self._clock())
         good = AccessToken(checked, policy.profile, leeway=policy.leeway, max_age=policy.max_age)
-        return good if policy.grants is None else await _granted(good, policy.grants)
+        known = Known(good, policy.issuer, untrusted.kid, untrusted.alg, keys, good.good_since, good.good_until)
+        return known, trust
+
+    def _still_vouched_for(self, known: Known) -> Trust | None:
+        """Judge anew what may have changed since a token was verified: the time, its tenant, its issuer's keys."""
+        if not known.since <= self._clock() < known.until:
+            return None
+        trust = self._issuers.get(known.issuer) or self._trust_for(known.issuer)
+        return trust if trust.keys.lookup(known.kid, known.alg) is known.keys else None
 
     def seconds_left(self, token: AccessToken) -> float:
         """Say for how long a token that it has verified is good from now; 0 or less: no more."""
@@ -168,9 +214,8 @@ class Verifier:
         """Close."""
         await self.aclose()
 
-    def _issuer_of(self, untrusted: Untrusted) -> Trust:
+    def _trust_for(self, named: object) -> Trust:
         """Let the unverified `iss` choose among the configured issuers, and nothing else."""
-        named = untrusted.claims.get("iss")
         if isinstance(named, str):
             if (issuer := self._issuers.get(named)) is not None:
                 return issuer
@@ -180,18 +225,17 @@ class Verifier:
         expected = ", ".join([*self._issuers, *map(str, self._families)])
         raise TokenError(Reason.ISSUER_UNTRUSTED, f"expected iss to be one of {expected}")
 
-    async def _verify_again(
-        self, untrusted: Untrusted, issuer: Trust, keys: Sequence[VerifyKey], error: TokenError
-    ) -> Verified:
-        """Where the issuer may give a new key an old kid, see whether it has."""
-        if error.reason is not Reason.SIGNATURE_INVALID or not issuer.keys.refresh_on_bad_signature:
+    async def _other_keys(
+        self, untrusted: Untrusted, trust: Trust, keys: Sequence[VerifyKey], error: TokenError
+    ) -> Sequence[VerifyKey]:
+        """Where the issuer may give a new key an old kid, see whether it has; else raise the error."""
+        if error.reason is not Reason.SIGNATURE_INVALID or not trust.keys.refresh_on_bad_signature:
             raise error
         try:
-            check_before_fetch(untrusted, issuer.policy, self._clock())
-            newer = await issuer.keys.find(untrusted.kid, untrusted.alg, besides=keys)
+            check_before_fetch(untrusted, trust.policy, self._clock())
+            return await trust.keys.find(untrusted.kid, untrusted.alg, besides=keys)
         except TokenError:
             raise error from None
-        return verify_signature(untrusted, own_keys(newer, untrusted, issuer.policy))
 
     def _sources(self) -> Iterator[tuple[KeySource, bool]]:
         """Every key source that is known now, and whether it is required."""

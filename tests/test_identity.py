@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 
 from jwt_asgi import AccessToken, Profile
 from jwt_asgi._core.signature import Verified
-from jwt_asgi.identity import TokenUser, credentials_of, set_identity
+from jwt_asgi.identity import TokenUser, TokenCredentials, set_identity
 from tests.core.builders import KEY, access_token, good_claims
 
 
@@ -41,7 +41,7 @@ def test_without_a_token_nobody_is_authenticated() -> None:
 @pytest.mark.parametrize("token", [None, access_token()])
 def test_whatever_was_there_is_overwritten(token: AccessToken | None) -> None:
     forged = access_token(scopes=("all",))
-    scope: dict[str, Any] = {"jwt": forged, "auth": credentials_of(forged), "user": TokenUser(forged)}
+    scope: dict[str, Any] = {"jwt": forged, "auth": TokenCredentials(forged), "user": TokenUser(forged)}
     set_identity(scope, token)
     assert scope["jwt"] is token
     assert "all" not in scope["auth"].scopes

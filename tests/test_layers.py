@@ -32,6 +32,7 @@ LAYERS = {
     "deadline_trio": 5,
     "health": 8,
     "gate": 8,
+    "token_cache": 6,
     "verdict": 9,
     "passage": 10,
     "renewal": 11,

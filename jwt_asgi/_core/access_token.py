@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jwt_asgi._core.claims import claim_at, named_audience
@@ -55,9 +56,9 @@ class AccessToken:
         self, verified: Verified, profile: Profile, *, leeway: float = 0.0, max_age: float | None = None
     ) -> None:
         """Wrap a token whose claims were checked, with this leeway and this greatest age."""
-        vars(self).update(
-            _claims=verified.claims, _header=verified.header, _profile=profile, _leeway=leeway, _max_age=max_age
-        )
+        own = self.__dict__
+        own["_claims"], own["_header"], own["_profile"] = verified.claims, verified.header, profile
+        own["_leeway"], own["_max_age"] = leeway, max_age
 
     @cached_property
     def claims(self) -> Mapping[str, Any]:
@@ -119,6 +120,13 @@ class AccessToken:
         if self._max_age is None or issued_at is None:
             return self.expires_at + self._leeway
         return min(self.expires_at, issued_at + self._max_age) + self._leeway
+
+    @property
+    def good_since(self) -> float:
+        """From when on it is accepted here, likewise: `nbf` or `iat`, whichever is later, less the leeway."""
+        claims = self._claims
+        since: float = max(claims.get("nbf", -inf), claims.get("iat", -inf)) - self._leeway
+        return since
 
     @property
     def issued_at(self) -> float | None:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from jwt_asgi.errors import Reason, TokenError
 from jwt_asgi.types import RawHeaders
 
-__all__ = ["MAX_TOKEN_BYTES", "NoToken", "bearer_token"]
+__all__ = ["MAX_TOKEN_BYTES", "NoToken", "bearer_token", "check_token", "find_token"]
 
 MAX_TOKEN_BYTES = 16 * 1024
 """The longest token that is looked at: servers bound the whole header to 8 to 64 KiB, and issuers stay under 8."""
@@ -42,29 +42,46 @@ def bearer_token(headers: RawHeaders, query_string: bytes = b"") -> bytes | NoTo
     Raises:
         TokenError: `credentials_malformed`, `credentials_duplicate`, `token_too_large`.
     """
-    values = [value for name, value in headers if name == b"authorization"]
-    if not values:
+    found = find_token(headers, query_string)
+    return found if isinstance(found, NoToken) else check_token(found)
+
+
+def find_token(headers: RawHeaders, query_string: bytes = b"") -> bytes | NoToken:
+    """Do the same, but for the characters of the token and its length: `check_token` is still to be called.
+
+    Raises:
+        TokenError: `credentials_malformed`, `credentials_duplicate`.
+    """
+    sent: bytes | None = None
+    for name, value in headers:
+        if name == b"authorization":
+            if sent is not None:
+                raise TokenError(Reason.CREDENTIALS_DUPLICATE, "expected one Authorization header; got several")
+            sent = value
+    if sent is None:
         return NoToken.ABSENT
-    if len(values) > 1:
-        raise TokenError(Reason.CREDENTIALS_DUPLICATE, "expected one Authorization header; got several")
-    scheme, _, credentials = values[0].partition(b" ")
-    if scheme.lower() != b"bearer":
+    scheme, _, credentials = sent.partition(b" ")
+    if scheme != b"Bearer" and scheme.lower() != b"bearer":
         if not _SCHEME.fullmatch(scheme):
             raise TokenError(Reason.CREDENTIALS_MALFORMED, "the Authorization header does not begin with a scheme")
         return NoToken.OTHER_SCHEME
-    token = credentials.lstrip(b" ")
-    _check_characters(token)
     if query_string and _names_access_token(query_string):
         raise TokenError(Reason.CREDENTIALS_DUPLICATE, "the query string carries an access_token beside the header")
-    return token
+    return credentials.lstrip(b" ")
 
 
-def _check_characters(token: bytes) -> None:
+def check_token(token: bytes) -> bytes:
+    """Return the token.
+
+    Raises:
+        TokenError: `credentials_malformed`, `token_too_large`.
+    """
     if len(token) > MAX_TOKEN_BYTES:
         raise TokenError(Reason.TOKEN_TOO_LARGE, f"expected at most {MAX_TOKEN_BYTES} bytes")
     remainder = token.translate(None, _B64TOKEN)
     if not token or (remainder and not _ONLY_PADDING_AT_THE_END.fullmatch(token)) or remainder.strip(b"="):
         raise TokenError(Reason.CREDENTIALS_MALFORMED, "expected `Bearer`, a space, and one token")
+    return token
 
 
 def _names_access_token(query_string: bytes) -> bool:

@@ -25,6 +25,7 @@ LATEST_DATE = 253_402_300_799
 _KINDS_REFUSED = frozenset({"id", "refresh", "logout", "offline"})
 """RFC 8725 section 3.11: Cognito writes `token_use: id`, Keycloak `typ: Refresh`, others `type: refresh_token`."""
 
+_MARKS = ("token_use", "typ", "type")
 _IDENTIFIERS = ("sub", "jti", "client_id")
 _TYPED = frozenset({"iss", "aud", "exp", "nbf", "iat", *_IDENTIFIERS})
 """Claims that are malformed when they are null, which is told elsewhere."""
@@ -80,11 +81,20 @@ def named_audience(claims: Mapping[str, Any], profile: Profile) -> tuple[str, An
 
     The first path that is there counts, null or not: it is never passed over for what follows.
     """
+    path, audience = _audience_at(claims, profile)
+    return ".".join(path), audience
+
+
+def _audience_at(claims: Mapping[str, Any], profile: Profile) -> tuple[ClaimPath, Any]:
     for path in profile.audience:
-        holder = claim_at(claims, path[:-1]) if len(path) > 1 else claims
+        holder = _holder(claims, path)
         if isinstance(holder, dict) and path[-1] in holder:
-            return ".".join(path), holder[path[-1]]
-    return ".".join(next(iter(profile.audience), ("aud",))), ()
+            return path, holder[path[-1]]
+    return next(iter(profile.audience), ("aud",)), ()
+
+
+def _holder(claims: Mapping[str, Any], path: ClaimPath) -> Any:  # noqa: ANN401 - as claim_at
+    return claims if len(path) == 1 else claim_at(claims, path[:-1])
 
 
 def _refuse(failures: tuple[ClaimFailure, ...]) -> None:
@@ -95,12 +105,13 @@ def _refuse(failures: tuple[ClaimFailure, ...]) -> None:
 
 def _check_identity(failures: list[ClaimFailure], claims: Mapping[str, Any], policy: Policy) -> None:
     issuer = claims.get("iss")
-    if not isinstance(issuer, str) or issuer != policy.issuer:
+    if issuer != policy.issuer:
         # RFC 8414 section 3.3, OIDC Core section 3.1.3.7: code point by code point, nothing normalized
         _fail(failures, "iss", Reason.ISSUER_UNTRUSTED, f"expected exactly {policy.issuer!r}", issuer)
-    name, tenant = policy.tenant or (None, "")
-    if name is not None and claims.get(name) != tenant:
-        _fail(failures, name, Reason.TENANT_MISMATCH, f"expected exactly {tenant!r}, as in iss", claims.get(name))
+    if policy.tenant is not None:
+        name, tenant = policy.tenant
+        if name is not None and claims.get(name) != tenant:
+            _fail(failures, name, Reason.TENANT_MISMATCH, f"expected exactly {tenant!r}, as in iss", claims.get(name))
     _check_audience(failures, claims, policy)
     if "cnf" in claims:
         # RFC 9449 section 7.2, RFC 8705 section 3: a bound token is no bearer token
@@ -109,7 +120,10 @@ def _check_identity(failures: list[ClaimFailure], claims: Mapping[str, Any], pol
 
 def _check_audience(failures: list[ClaimFailure], claims: Mapping[str, Any], policy: Policy) -> None:
     accepted = policy.audience
-    claim, audience = named_audience(claims, policy.profile)
+    path, audience = _audience_at(claims, policy.profile)
+    if accepted is not None and type(audience) is str and audience in accepted:
+        return
+    claim = ".".join(path)
     if audience == ():
         if accepted is not None:
             _fail(failures, claim, Reason.CLAIM_MISSING, f"expected one of {', '.join(sorted(accepted))}")
@@ -127,9 +141,9 @@ def _check_kind(failures: list[ClaimFailure], claims: Mapping[str, Any], profile
         if not isinstance(kind, str) or kind not in accepted:
             reason = Reason.CLAIM_MISSING if kind is None else Reason.TYPE_NOT_ACCEPTED
             _fail(failures, name, reason, f"expected {' or '.join(sorted(accepted))}, by profile {profile.name}", kind)
-    for name in ("token_use", "typ", "type"):
+    for name in _MARKS:
         kind = claims.get(name)
-        if not isinstance(kind, str) or any(failure.claim == name for failure in failures):
+        if kind is None or not isinstance(kind, str) or any(failure.claim == name for failure in failures):
             continue
         if kind.lower().replace("-", "_").removesuffix("_token") in _KINDS_REFUSED:
             _fail(failures, name, Reason.TYPE_NOT_ACCEPTED, "expected an access token", kind)
@@ -151,14 +165,15 @@ def _check_required(failures: list[ClaimFailure], claims: Mapping[str, Any], pro
 
 def _check_shapes(failures: list[ClaimFailure], claims: Mapping[str, Any], profile: Profile) -> None:
     for name in _IDENTIFIERS:
-        if name in claims and not _is_identifier(claims[name]):
-            _fail(failures, name, Reason.CLAIM_MALFORMED, _AN_IDENTIFIER, claims[name])
+        value = claims.get(name, "")
+        if not _is_identifier(value):
+            _fail(failures, name, Reason.CLAIM_MALFORMED, _AN_IDENTIFIER, value)
     for path in profile.client:
-        client = claim_at(claims, path)
-        if client is not None and path[0] not in _IDENTIFIERS and not _is_identifier(client):
+        client = None if path[0] in _IDENTIFIERS else claim_at(claims, path)
+        if client is not None and not _is_identifier(client):
             _fail(failures, ".".join(path), Reason.CLAIM_MALFORMED, _AN_IDENTIFIER, client)
     for path in profile.scopes:
-        holder = claim_at(claims, path[:-1])
+        holder = _holder(claims, path)
         if isinstance(holder, dict) and path[-1] in holder and not isinstance(holder[path[-1]], (str, list)):
             _fail(failures, ".".join(path), Reason.CLAIM_MALFORMED, _NAMES, holder[path[-1]])
 

@@ -61,18 +61,19 @@ def verify_signature(untrusted: Untrusted, keys: Sequence[VerifyKey]) -> Verifie
     """
     if not keys:
         raise TokenError(Reason.KEY_UNSUITABLE)
-    for key in keys[:MAX_CANDIDATES]:
+    for key in keys if len(keys) <= MAX_CANDIDATES else keys[:MAX_CANDIDATES]:
         if _verifies(untrusted, key):
             return Verified(untrusted.header, untrusted.claims, key)
     raise TokenError(Reason.SIGNATURE_INVALID)
 
 
 def _verifies(untrusted: Untrusted, key: VerifyKey) -> bool:
+    alg, signature = untrusted.alg, untrusted.signature
     # RFC 8017 section 8.2.2 step 1 and RFC 7518 section 3.4: the length is exact
-    if len(untrusted.signature) != key.algorithms.get(untrusted.alg):
+    if len(signature) != key.algorithms.get(alg):
         return False
     try:
-        answer = _ALGORITHMS[untrusted.alg].verify(untrusted.signing_input, untrusted.signature, key.key)
+        answer = _ALGORITHMS[alg].verify(untrusted.signing_input, signature, key.key)
     except Exception:  # noqa: BLE001 - whatever a crypto library raises for a stranger's bytes, it did not verify
         return False
     return answer is True

@@ -98,14 +98,18 @@ def strict_json_object(raw: bytes, *, whole_text: bool = True) -> dict[str, Any]
         ValueError: it is not that, or nested deeper than `MAX_DEPTH`.
     """
     try:
-        text = raw.decode("utf-8")
-        text = text.strip(" \t\n\r")
-        value, end = _DECODER.raw_decode(text)
-        if type(value) is not dict or end != len(text) or _is_deeper(value, MAX_DEPTH):
-            raise ValueError("not an object, or not it alone, or nested too deep")
+        text = raw.decode("utf-8").strip(" \t\n\r")
+        value, end = _scan(text, 0)
+        if type(value) is not dict or end != len(text):
+            raise ValueError("not an object, or not it alone")
+        # Most payloads are flat but for `aud`, and need no walk
+        if ("[" in text or text.find("{", 1) > 0) and _is_deeper(value, MAX_DEPTH):
+            raise ValueError("nested too deep")
         if whole_text and "\\u" in text:
             # A lone surrogate (RFC 8259 section 8.2) cannot be written out again, so it would fail in the application
             json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except StopIteration:
+        raise ValueError("no JSON") from None
     except RecursionError:
         # CPython's parser bounds its own depth
         raise ValueError("nested too deep") from None
@@ -181,6 +185,7 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(text)
 
 
-_DECODER = json.JSONDecoder(
+_DECODER: Any = json.JSONDecoder(
     object_pairs_hook=_unique_members, parse_float=_finite, parse_constant=_no_constant, strict=True
 )
+_scan = _DECODER.scan_once

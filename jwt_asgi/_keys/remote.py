@@ -104,9 +104,9 @@ class RemoteKeys:
         if snapshot is None or (keys := snapshot.keys.lookup(kid, alg)) is None:
             return None
         now = self._clock()
-        state = state_of(snapshot.times, now)
-        if state is State.FRESH:
+        if now < snapshot.times.soft_at:
             return keys
+        state = state_of(snapshot.times, now)
         if now < self._trouble.retry_at:
             # As the table says of known keys while backing off, without its lock
             return keys if state is State.AGEING or (state is State.STALE and self._ledger.serve_stale()) else None
