@@ -102,11 +102,11 @@ def main() -> None:
             rows = bench.run(server, here, left_out, arguments.rounds)
             found = {"server": server, "rows": [asdict(row) for row in rows]}
             results.append({**found, "left_out": [asdict(one) for one in left_out]})
-    said = {"versions": versions(["uvicorn", "granian", "httptools", *LIBRARIES]), "results": results}
+    installed = versions(["uvicorn", "granian", "httptools", *LIBRARIES])
     if arguments.json:
-        print(json.dumps(said, indent=2))
+        print(json.dumps({"versions": installed, "results": results}, indent=2))
     else:
-        print("\n".join([", ".join(f"{name} {number}" for name, number in said["versions"].items()), *report(results)]))
+        print("\n".join([", ".join(map(" ".join, installed.items())), *report(results)]))
 
 
 def absent_of(servers: Sequence[str]) -> str:
