@@ -11,6 +11,7 @@ The way of a request, and the file that is each step:
     deadline_trio.py          the same on trio, by cancel scopes
     renewal.py                a new token from a message of an open WebSocket
     verifier.py            2  token text -> AccessToken, in a handful of lines that name the steps
+    token_cache.py            the tokens that were verified before, and what each hit is held against
     issuers.py                TrustedIssuer: what its tokens must be, and where its keys come from
     tenants.py                families of issuers, by a template or a resolver; always with an allow-list
     _core/                 3  the decision: no await, no clock, no socket, no framework, no logging

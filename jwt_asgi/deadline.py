@@ -107,15 +107,19 @@ def _are_all(error: BaseException, kinds: tuple[type[Exception], ...]) -> bool:
 
 
 class Visitor:
-    """A task that can be cancelled once, and takes that cancellation back."""
+    """A task that can be cancelled once, and takes that cancellation back.
+
+    Args:
+        task: The task.
+        before: How often others had asked for its cancellation when it came.
+        listens: Whether it waits for what the client sends.
+    """
 
     __slots__ = ("_before", "_interrupted", "listens", "task")
 
-    def __init__(self, *, listens: bool) -> None:
-        """Be the task that runs; call it in one."""
-        self.task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]
-        self._before = self.task.cancelling()
-        self.listens = listens
+    def __init__(self, task: asyncio.Task[Any], before: int, *, listens: bool) -> None:
+        """Be at the door."""
+        self.task, self._before, self.listens = task, before, listens
         self._interrupted = False
 
     def interrupt(self) -> bool:
@@ -178,7 +182,8 @@ class AsyncioDeadline(Deadline):
         """As of `Deadline`."""
         if self.has_passed():
             raise ConnectionExpired
-        visitor = Visitor(listens=listens)
+        task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]
+        visitor = Visitor(task, task.cancelling(), listens=listens)
         self._visitors.add(visitor)
         try:
             result = await call(*arguments)

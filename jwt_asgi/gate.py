@@ -38,6 +38,7 @@ class GateOptions(IssuerOptions, total=False):
     """The options that the door and the faces have in common."""
 
     verifier: Verifier | None
+    token_cache: int | None
     anonymous: bool
     realm: str | None
     resource: str | ProtectedResource | None
@@ -49,6 +50,7 @@ class Gate:
 
     Args:
         verifier: In place of the issuer's options.
+        token_cache: How many verified tokens are kept, as of `Verifier`.
         anonymous: Whether a connection without a token is let through.
         realm: For the challenge.
         resource: What the API says of itself (RFC 9728), or its URL alone; challenges name where that is.
@@ -59,12 +61,13 @@ class Gate:
         ConfigurationError: an option is missing or wrong.
     """
 
-    __slots__ = ("_anonymous", "_grant_hooks", "_hooks", "_realm", "_recalls", "resource", "verifier")
+    __slots__ = ("_anonymous", "_grant_hooks", "_hooks", "_realm", "_recalls", "resource", "tells_grants", "verifier")
 
     def __init__(
         self,
         *,
         verifier: Verifier | None = None,
+        token_cache: int | None = None,
         anonymous: bool = False,
         realm: str | None = None,
         resource: str | ProtectedResource | None = None,
@@ -75,7 +78,7 @@ class Gate:
         if unknown := sorted(issuer.keys() - IssuerOptions.__optional_keys__):
             known = ", ".join(sorted(GateOptions.__optional_keys__))
             raise ConfigurationError(", ".join(unknown), f"there is no such option here; the options are {known}")
-        self.verifier = _verifier(verifier, issuer)
+        self.verifier = _verifier(verifier, issuer, token_cache)
         # What a class of the user's own adds to `verify` must not be passed by
         self._recalls = type(self.verifier).verify is Verifier.verify
         self._anonymous = flag("anonymous", anonymous)
@@ -83,6 +86,7 @@ class Gate:
         self.resource = _resource(resource)
         self._hooks = (LoggingHook(),) if hooks is None else tuple(list_of("hooks", hooks, Callable, "hooks"))
         self._grant_hooks = tuple(hook for hook in self._hooks if type(hook) is not LoggingHook)
+        self.tells_grants = bool(self._grant_hooks)
 
     @property
     def anonymous(self) -> bool:
@@ -100,7 +104,7 @@ class Gate:
         found = self.token_at_once(scope)
         return await found if isinstance(found, Awaitable) else found
 
-    def token_at_once(self, scope: ASGIScope) -> AccessToken | None | Awaitable[AccessToken]:
+    def token_at_once(self, scope: ASGIScope) -> AccessToken | Awaitable[AccessToken] | None:
         """Do the same, without an await where the token was verified before; else return what is to be awaited."""
         found = find_token(scope["headers"], scope.get("query_string", b""))
         if isinstance(found, NoToken):
@@ -137,8 +141,8 @@ class Gate:
         )
 
     def grant(self, outcome: Outcome, *, token: AccessToken | None, kind: str, seconds: float) -> None:
-        """Tell the hooks that a connection was let in: those that may want to know."""
-        if self._grant_hooks:
+        """Tell the hooks that a connection was let in: those that may want to know, if `tells_grants`."""
+        if self.tells_grants:
             tell(self._grant_hooks, Decision(outcome=outcome, token=token, kind=kind, seconds=seconds))
 
     def tell(self, decision: Decision) -> None:
@@ -196,14 +200,18 @@ def _resource(resource: str | ProtectedResource | None) -> ProtectedResource | N
     return resource if resource is None or isinstance(resource, ProtectedResource) else ProtectedResource(resource)
 
 
-def _verifier(verifier: Verifier | None, issuer: IssuerOptions) -> Verifier:
+def _verifier(verifier: Verifier | None, issuer: IssuerOptions, token_cache: int | None) -> Verifier:
     if verifier is None:
         missing = [name for name in ("issuer", "audience", "algorithms") if issuer.get(name) is None]
         if missing:
             raise ConfigurationError(", ".join(missing), "required; there is no default that would be safe")
-        return Verifier(TrustedIssuer(**issuer))
+        trusted = TrustedIssuer(**issuer)
+        return Verifier(trusted) if token_cache is None else Verifier(trusted, token_cache=token_cache)
     if not isinstance(verifier, Verifier):
         raise ConfigurationError("verifier", f"expected Verifier(TrustedIssuer(...)); got {type(verifier).__name__}")
-    if issuer:
-        raise ConfigurationError("verifier", f"expected no {', '.join(issuer)} beside it: they belong to its issuers")
+    beside = [*issuer, *([] if token_cache is None else ["token_cache"])]
+    if beside:
+        raise ConfigurationError(
+            "verifier", f"expected no {', '.join(beside)} beside it: they belong to the verifier and its issuers"
+        )
     return verifier

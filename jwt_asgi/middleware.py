@@ -21,7 +21,7 @@ from jwt_asgi.instrumentation import Outcome
 from jwt_asgi.passage import ExpiringPassage, Passage
 from jwt_asgi.renewal import Reauthenticate, Renewer, check_reauthenticate
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
-from jwt_asgi.verdict import send_answer
+from jwt_asgi.verdict import Verdict, send_answer
 from jwt_asgi.verifier import StartUp, check_start_up
 
 __all__ = ["JWTMiddleware"]
@@ -47,6 +47,8 @@ class JWTMiddleware:
         rules: What each route needs: `{"GET /todos/{id}": Scope("todos:read"), "/admin/*": Role("admin")}`. A request
             must meet every rule that covers it, and is refused where none does.
         verifier: In place of the issuer's options.
+        token_cache: How many verified tokens are kept in memory, 10,000 by default; 0: every token is verified each
+            time. See `Verifier`.
         exempt: Paths that need no token: "/healthz" is that path alone, "/docs/*" whole segments below it. "GET /x"
             narrows it to a method. Paths are those that a router sees, below `root_path`.
         anonymous: Let requests without a token through, with `scope["jwt"]` None. A bad token is refused all the same.
@@ -117,12 +119,10 @@ class JWTMiddleware:
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Let the connection in, or answer it."""
-        if scope["type"] not in _CONNECTIONS:
-            return await self._live(scope, receive, send)
         if self._root_path:
             scope["root_path"] = self._root_path
-        if self._gate.resource is not None and self._gate.is_metadata(scope):
-            return await self._tell_of_resource(scope, receive, send)
+        if scope["type"] not in _CONNECTIONS or self._gate.is_metadata(scope):
+            return await self._see_to(scope, receive, send)
         began = perf_counter()
         token: AccessToken | None = None
         outcome = Outcome.EXEMPT
@@ -136,23 +136,30 @@ class JWTMiddleware:
                 return await self._refuse(error, token, began, scope, receive, send)
             outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
         set_identity(scope, token)
-        way = self._passage(scope, receive, send, outcome, token, began)
-        scope[REFUSE] = way.refuse
+        verdict = Verdict(self._gate, outcome, token, scope["type"], began)
+        scope[REFUSE] = verdict.refuse
         # That of a face around this door
         scope.pop(GATE, None)
+        way = self._passage(scope, receive, send, verdict, token)
         try:
             await way.run(self._app)
         except BaseException as error:
             if not await way.fail(error):
                 raise
         else:
-            await way.end()
+            if not way.is_over:
+                await way.end()
 
-    async def _live(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            raise ConfigurationError("scope type", f"expected http, websocket or lifespan; got {scope['type']!r}")
-        async with self.verifier:
-            await self._start(scope, receive, send)
+    async def _see_to(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        """Deal with what needs no decision."""
+        match scope["type"]:
+            case "http":
+                await self._tell_of_resource(scope, receive, send)
+            case "lifespan":
+                async with self.verifier:
+                    await self._start(scope, receive, send)
+            case other:
+                raise ConfigurationError("scope type", f"expected http, websocket or lifespan; got {other!r}")
 
     async def _start(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Fetch keys before the application starts, if that is wanted."""
@@ -175,21 +182,22 @@ class JWTMiddleware:
         return await self._app(scope, replay, send)
 
     def _passage(
-        self, scope: ASGIScope, receive: Receive, send: Send, outcome: Outcome, token: AccessToken | None, began: float
+        self, scope: ASGIScope, receive: Receive, send: Send, verdict: Verdict, token: AccessToken | None
     ) -> Passage:
         if token is None or not self._end_at_expiry:
-            return Passage(self._gate, scope, receive, send, outcome, token, began)
-        way = ExpiringPassage(self._gate, scope, receive, send, outcome, token, began)
+            return Passage(scope, receive, send, verdict)
+        way = ExpiringPassage(scope, receive, send, verdict)
         # With the scope as it is now: a framework writes into it what it has matched
-        way.begin = self._renewer if self._reauthenticate is None else partial(self._renewer, asked=dict(scope))
+        asked = scope if self._reauthenticate is None else dict(scope)
+        way.begin = partial(self._credentials, token, scope, asked)
         return way
 
-    def _renewer(self, token: AccessToken, scope: ASGIScope, asked: ASGIScope | None = None) -> Renewer:
+    def _credentials(self, token: AccessToken, scope: ASGIScope, asked: ASGIScope) -> Renewer:
         return Renewer(
             token,
             self.verifier,
             find=self._reauthenticate,
-            admit=partial(self._meet_rules, scope=scope if asked is None else asked),
+            admit=partial(self._meet_rules, scope=asked),
             identify=partial(set_identity, scope),
             tell=self._gate.tell,
         )

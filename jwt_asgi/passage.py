@@ -6,26 +6,22 @@ content-length. Whatever is shorter is left alone, and pays for no timer.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
-from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
 
-from jwt_asgi._core.access_token import AccessToken
-from jwt_asgi._core.challenge import Answer
 from jwt_asgi._keys.flight import on_asyncio, pause
 from jwt_asgi.deadline import AsyncioDeadline, ConnectionExpired, Deadline, Visitor
 from jwt_asgi.deadline_trio import TrioDeadline
-from jwt_asgi.errors import AccessError, JWTASGIError
-from jwt_asgi.gate import Gate
-from jwt_asgi.instrumentation import Decision, Outcome
+from jwt_asgi.errors import AccessError
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
-from jwt_asgi.verdict import POLICY_VIOLATION, deny, send_answer
+from jwt_asgi.verdict import POLICY_VIOLATION, Verdict, deny, send_answer
 
 __all__ = ["Credentials", "ExpiringPassage", "Passage", "Renewal"]
 
@@ -46,89 +42,58 @@ class Renewal(Enum):
 
 
 class Passage:
-    """The application's way to the client and back, and what becomes of the connection: hooks are told once.
+    """The application's way to the client and back: the decision is told when it first answers.
 
-    They are told when the application first answers. Until then it may still refuse, and one request has one decision.
-    A framework that can only close a WebSocket which it has refused gives its client the whole answer all the same; and
-    a 500 is held back until the application has ended, since Starlette makes one of an AccessError before it raises it.
+    Until then the application may still refuse, and one request has one decision. A framework that can only close a
+    WebSocket which it has refused gives its client the whole answer all the same; and a 500 is held back until the
+    application has ended, since Starlette makes one of an AccessError before it raises it.
     """
 
     # Not set by `__init__`, as most connections need none of it
     _connect: Message | None = None
     _held: Sequence[Message] = ()
-    _answer: Answer | None = None
-    _refusal: Decision | None = None
-    _told = False
-    _has_answered = False
-    """Nothing is left to see to: whatever else is sent goes to the server as it is."""
+    _is_plain = False
+    """A whole response has begun: whatever else is sent goes to the server as it is."""
 
-    def __init__(
-        self,
-        gate: Gate,
-        scope: ASGIScope,
-        receive: Receive,
-        send: Send,
-        outcome: Outcome,
-        token: AccessToken | None,
-        began: float,
-    ) -> None:
-        """Lead to the server's `receive` and `send`; `began`: when the decision did, by `perf_counter`."""
-        self._gate, self._scope, self._receive, self._send = gate, scope, receive, send
-        self._outcome, self._token, self._began, self._seconds = outcome, token, began, perf_counter() - began
+    def __init__(self, scope: ASGIScope, receive: Receive, send: Send, verdict: Verdict) -> None:
+        """Lead to the server's `receive` and `send`."""
+        self._scope, self._receive, self._send, self._verdict = scope, receive, send, verdict
 
     def run(self, app: ASGIApp) -> Awaitable[None]:
         """Call the application, and return what to await; then `end` or `fail` must follow."""
         return app(self._scope, self.receive if self._scope["type"] == "websocket" else self._receive, self.send)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to see to when the application has ended."""
+        return self._is_plain
+
     async def end(self) -> None:
         """See to what is left when the application has ended."""
         await self._release()
-        self.tell()
+        self._verdict.tell()
 
     async def fail(self, error: BaseException) -> bool:
         """Likewise, when it has ended in an error; return whether that was a refusal, and is answered."""
         if isinstance(error, AccessError):
-            answer = self.refuse(error)
-            self.tell()
+            answer = self._verdict.refuse(error)
+            self._verdict.tell()
             await send_answer(answer, self._scope, self._receive_connect, self._send)
             return True
         if isinstance(error, Exception):
             await self._release()
-        self.tell()
+        self._verdict.tell()
         return False
-
-    def refuse(self, error: JWTASGIError) -> Answer:
-        """Refuse after all, and return the answer for the application's framework to send: `scope[REFUSE]`.
-
-        Raises:
-            JWTASGIError: the error itself, where the application has answered already.
-        """
-        self._answer = self._gate.answer(error)
-        if self._told:
-            raise error
-        seconds = perf_counter() - self._began
-        self._refusal = Decision.of_error(error, token=self._token, kind=self._scope["type"], seconds=seconds)
-        return self._answer
-
-    def tell(self) -> None:
-        """Tell the hooks, unless that was done."""
-        if self._told:
-            return
-        self._told = True
-        if self._refusal is not None:
-            self._gate.tell(self._refusal)
-        else:
-            self._gate.grant(self._outcome, token=self._token, kind=self._scope["type"], seconds=self._seconds)
 
     def send(self, message: Message) -> Awaitable[None]:
         """Hand a message to the server."""
-        if self._has_answered:
+        if self._is_plain:
             return self._send(message)
-        if self._answer is None and not self._held and _is_whole(message):
-            self._has_answered = True
-            self.tell()
-            return self._send(message)
-        return self._see_to(message)
+        if self._verdict.answer is not None or self._held or not _is_whole(message):
+            return self._see_to(message)
+        self._is_plain = True
+        self._verdict.tell()
+        return self._send(message)
 
     async def receive(self) -> Message:
         """Wait for a message of the server."""
@@ -137,13 +102,13 @@ class Passage:
         return message
 
     async def _see_to(self, message: Message) -> None:
-        answer, accepted = self._answer, self._told
+        answer, accepted = self._verdict.answer, self._verdict.told
         if not accepted and answer is None and (self._held or message.get("status") == _SERVER_ERROR):
             self._held = [*self._held, message]
             if message.get("more_body", False):
                 await self._release()
             return
-        self.tell()
+        self._verdict.tell()
         if answer is None or message["type"] != "websocket.close":
             await self._send(message)
         elif accepted:
@@ -155,7 +120,7 @@ class Passage:
         """Hand on what was held back: it was meant."""
         held, self._held = self._held, ()
         if held:
-            self.tell()
+            self._verdict.tell()
         for message in held:
             await self._send(message)
 
@@ -184,7 +149,7 @@ class Credentials(Protocol):
 class ExpiringPassage(Passage):
     """A passage that is closed when its token expires. Nothing is timed before it turns out to be a long one."""
 
-    begin: Callable[[AccessToken, ASGIScope], Credentials]
+    begin: Callable[[], Credentials]
     """Returns what the connection was let in with; to be set."""
     _deadline: Deadline | None = None
     _is_long = False
@@ -192,11 +157,17 @@ class ExpiringPassage(Passage):
     def run(self, app: ASGIApp) -> Awaitable[None]:
         """Call the application, and see that the connection ends with its token."""
         call = app(self._scope, self.receive, self.send)
-        if "trio" not in sys.modules or on_asyncio():
-            self._main = Visitor(listens=False)
-            return call
-        self._deadline = TrioDeadline(self._seconds_left, self._farewell)
-        return self._deadline.hold(call)
+        if "trio" in sys.modules and not on_asyncio():
+            self._deadline = TrioDeadline(self._seconds_left, self._farewell)
+            return self._deadline.hold(call)
+        self._task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]
+        self._cancelled = self._task.cancelling()
+        return call
+
+    @property
+    def is_over(self) -> bool:
+        """As of `Passage`."""
+        return self._is_plain and self._deadline is None
 
     async def end(self) -> None:
         """As of `Passage`."""
@@ -215,7 +186,7 @@ class ExpiringPassage(Passage):
         try:
             return self._deadline is not None and await self._deadline.settle(error, _SAY_GONE)
         except BaseException:
-            self.tell()
+            self._verdict.tell()
             raise
 
     async def _see_to(self, message: Message) -> None:
@@ -233,8 +204,7 @@ class ExpiringPassage(Passage):
         await super()._see_to(message)
         if last_words:
             self._last_words, self._is_long = last_words, True
-            assert self._token is not None  # noqa: S101 - for the type checker
-            self._credentials = self.begin(self._token, self._scope)
+            self._credentials = self.begin()
             self._timed().arm()
 
     async def _send_more(self, message: Message) -> None:
@@ -275,7 +245,8 @@ class ExpiringPassage(Passage):
 
     def _timed(self) -> Deadline:
         if self._deadline is None:
-            self._deadline = AsyncioDeadline(self._seconds_left, self._farewell, self._main)
+            main = Visitor(self._task, self._cancelled, listens=False)
+            self._deadline = AsyncioDeadline(self._seconds_left, self._farewell, main)
         return self._deadline
 
     def _seconds_left(self) -> float:

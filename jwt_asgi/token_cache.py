@@ -2,7 +2,8 @@
 
 An entry is found by the SHA-256 of the whole token, so that nothing in memory tells a token, and no two tokens share
 one (CVE-2026-35039). It holds what a hit must be held against each time: from when and until when the token is good,
-and the very keys that its issuer had for it. A set that was replaced has other keys, even where they are equal.
+and the very policy and keys that its issuer had for it. A set that was replaced has other keys, even where they are
+equal, and an issuer that was resolved anew has another policy.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import NamedTuple
 from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.bearer import MAX_TOKEN_BYTES
 from jwt_asgi._core.jwks import VerifyKey
+from jwt_asgi._core.policy import Policy
 from jwt_asgi._keys.forks import call_after_fork
 from jwt_asgi.errors import ConfigurationError
 
@@ -30,12 +32,13 @@ _WEIGHT_BYTES = 1024
 class Known(NamedTuple):
     """A token that was verified, and what it must be held against when it is seen again.
 
-    `kid` and `alg` are its header's; `keys` are what its issuer had for these. It is good from `since` on and before
-    `until`, in seconds since the epoch, the leeway included.
+    `policy` is what it was held against, and its issuer must have this very one still. `kid` and `alg` are its
+    header's; `keys` are what its issuer had for these. It is good from `since` on and before `until`, in seconds since
+    the epoch, the leeway included.
     """
 
     token: AccessToken
-    issuer: str
+    policy: Policy
     kid: str | None
     alg: str
     keys: Sequence[VerifyKey]
@@ -90,17 +93,15 @@ class TokenCache:
     def keep(self, digest: bytes, length: int, known: Known) -> None:
         """Keep a token of so many bytes, and leave out those that were not seen for longest."""
         weight = 1 + (length - 1) // _WEIGHT_BYTES
+        if weight > self._most:
+            return
         with self._lock:
             self._leave_out(digest)
             self._known[digest] = known, weight
             self._weight += weight
             while self._weight > self._most:
-                self._leave_out(next(iter(self._known)))
-
-    def forget(self, digest: bytes) -> None:
-        """Leave a token out, whether it is here or not."""
-        with self._lock:
-            self._leave_out(digest)
+                # Not by an iterator: `find` moves entries meanwhile, without the lock
+                self._weight -= self._known.popitem(last=False)[1][1]
 
     def _leave_out(self, digest: bytes) -> None:
         found = self._known.pop(digest, None)

@@ -97,21 +97,25 @@ class Verifier:
             TokenError: `issuer_untrusted`, of a tenant that is not on the allow-list any more.
         """
         known = self._cache.find(digest)
-        trust = None if known is None else self._still_vouched_for(known)
-        return None if known is None or trust is None or trust.policy.grants is not None else known.token
+        if known is None or not known.since <= self._clock() < known.until:
+            return None
+        policy = known.policy
+        trust = self._issuers.get(policy.issuer) or self._trust_for(policy.issuer)
+        if trust.policy is not policy or trust.keys.lookup(known.kid, known.alg) is not known.keys:
+            return None
+        return known.token if policy.grants is None else None
 
     async def examine(self, token: str | bytes, digest: bytes) -> AccessToken:
         """Verify a token that could not be recalled, as `verify` does."""
         known = self._cache.find(digest)
-        trust = None if known is None else self._still_vouched_for(known)
-        if known is None or trust is None:
-            known, trust = await self._verify(token)
+        if known is None or not await self._is_good_still(known):
+            known = await self._verify(token)
             if digest:
                 self._cache.keep(digest, len(token), known)
-        grants = trust.policy.grants
+        grants = known.policy.grants
         return known.token if grants is None else await _granted(known.token, grants)
 
-    async def _verify(self, token: str | bytes) -> tuple[Known, Trust]:
+    async def _verify(self, token: str | bytes) -> Known:
         untrusted = parse_token(token)
         trust = self._trust_for(untrusted.claims.get("iss"))
         policy = trust.policy
@@ -127,15 +131,17 @@ class Verifier:
             verified = verify_signature(untrusted, own_keys(keys, untrusted, policy))
         checked = check_claims(verified, policy, self._clock())
         good = AccessToken(checked, policy.profile, leeway=policy.leeway, max_age=policy.max_age)
-        known = Known(good, policy.issuer, untrusted.kid, untrusted.alg, keys, good.good_since, good.good_until)
-        return known, trust
+        return Known(good, policy, untrusted.kid, untrusted.alg, keys, good.good_since, good.good_until)
 
-    def _still_vouched_for(self, known: Known) -> Trust | None:
-        """Judge anew what may have changed since a token was verified: the time, its tenant, its issuer's keys."""
+    async def _is_good_still(self, known: Known) -> bool:
+        """Judge a token that was verified before as `recall` does, waiting for its issuer's keys where that must be."""
         if not known.since <= self._clock() < known.until:
-            return None
-        trust = self._issuers.get(known.issuer) or self._trust_for(known.issuer)
-        return trust if trust.keys.lookup(known.kid, known.alg) is known.keys else None
+            return False
+        trust = self._trust_for(known.policy.issuer)
+        keys = trust.keys.lookup(known.kid, known.alg)
+        if keys is None:
+            keys = await trust.keys.find(known.kid, known.alg)
+        return keys is known.keys and trust.policy is known.policy
 
     def seconds_left(self, token: AccessToken) -> float:
         """Say for how long a token that it has verified is good from now; 0 or less: no more."""

@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 
 from jwt_asgi import AccessToken, Profile
 from jwt_asgi._core.signature import Verified
-from jwt_asgi.identity import TokenUser, TokenCredentials, set_identity
+from jwt_asgi.identity import TokenCredentials, TokenUser, set_identity
 from tests.core.builders import KEY, access_token, good_claims
 
 

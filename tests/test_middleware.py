@@ -1004,7 +1004,7 @@ def test_a_verifier_stands_in_the_place_of_the_issuers_options_and_not_beside_th
     with pytest.raises(ConfigurationError) as caught:
         build(verifier=Verifier(TrustedIssuer(**GOOD)), audience="https://api.test", leeway=0)
     assert caught.value.option == "verifier"
-    assert "expected no audience, leeway beside it: they belong to its issuers" in str(caught.value)
+    assert "expected no audience, leeway beside it: they belong to the verifier and its issuers" in str(caught.value)
 
 
 @pytest.mark.parametrize(

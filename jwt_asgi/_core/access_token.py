@@ -116,10 +116,11 @@ class AccessToken:
     @property
     def good_until(self) -> float:
         """When it stops being accepted here, likewise: `exp`, or earlier where `max_age` is set, and the leeway."""
-        issued_at = self.issued_at
-        if self._max_age is None or issued_at is None:
-            return self.expires_at + self._leeway
-        return min(self.expires_at, issued_at + self._max_age) + self._leeway
+        claims = self._claims
+        until: float = claims["exp"]
+        if self._max_age is not None and "iat" in claims:
+            until = min(until, claims["iat"] + self._max_age)
+        return until + self._leeway
 
     @property
     def good_since(self) -> float:

@@ -10,9 +10,10 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 
-from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason
+from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason, TokenError
 
 __all__ = ["Answer", "answer_to", "check_realm", "is_quotable"]
 
@@ -62,6 +63,18 @@ def answer_to(
     `resource_metadata` is the URL of RFC 9728 section 5.1; `scopes` are those that a token needs here, for a challenge
     whose error names none.
     """
+    if isinstance(error, TokenError):
+        return _answer_of(error.reason, realm, resource_metadata, tuple(scopes))
+    return _answer(error, realm, resource_metadata, tuple(scopes))
+
+
+# A client has no say in any part of it, and in a flood of bad tokens it is the same again and again
+@lru_cache(maxsize=256)
+def _answer_of(reason: Reason, realm: str | None, resource_metadata: str | None, scopes: tuple[str, ...]) -> Answer:
+    return _answer(TokenError(reason), realm, resource_metadata, scopes)
+
+
+def _answer(error: JWTASGIError, realm: str | None, resource_metadata: str | None, scopes: tuple[str, ...]) -> Answer:
     reason = error.reason
     description = _UNAVAILABLE if isinstance(error, KeysUnavailable) else _DESCRIPTIONS.get(reason, _GENERIC)
     body = {"error": reason.error or _NAMES.get(reason.status, "server_error"), "error_description": description}
@@ -70,7 +83,7 @@ def answer_to(
         wait = error.retry_after if isinstance(error, KeysUnavailable) else _RETRY_UNDECIDED
         headers.append((b"retry-after", str(min(max(ceil(wait), 1), _MAX_RETRY_AFTER)).encode()))
     elif reason.error is not None or reason.status == 401:  # noqa: PLR2004 - RFC 9110 section 15.5.2 asks for one
-        challenge = _challenge(error, description, realm, resource_metadata, tuple(scopes))
+        challenge = _challenge(error, description, realm, resource_metadata, scopes)
         headers.append((b"www-authenticate", challenge.encode("ascii")))
     raw = json.dumps(body).encode("ascii")
     headers.append((b"content-length", str(len(raw)).encode()))

@@ -166,7 +166,7 @@ def _check_required(failures: list[ClaimFailure], claims: Mapping[str, Any], pro
 def _check_shapes(failures: list[ClaimFailure], claims: Mapping[str, Any], profile: Profile) -> None:
     for name in _IDENTIFIERS:
         value = claims.get(name, "")
-        if not _is_identifier(value):
+        if not (isinstance(value, str) and value.isprintable()) and not _is_identifier(value):
             _fail(failures, name, Reason.CLAIM_MALFORMED, _AN_IDENTIFIER, value)
     for path in profile.client:
         client = None if path[0] in _IDENTIFIERS else claim_at(claims, path)

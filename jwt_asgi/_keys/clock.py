@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
-__all__ = ["SteadyClock"]
+from jwt_asgi.types import Clock
+
+__all__ = ["steady_clock"]
 
 SLEPT_SECONDS = 1.0
 
 
-class SteadyClock:
-    """Seconds that never go back, and go on while the machine sleeps.
+def steady_clock() -> Clock:
+    """Return a clock whose seconds never go back, and go on while the machine sleeps. It starts anywhere."""
+    awake: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    # Without a Python frame where the system counts sleep itself: it is asked for every token
+    return _WakefulClock() if awake is None else partial(time.clock_gettime, awake)
 
-    Where the system has such a clock (`CLOCK_BOOTTIME`), it is that. Elsewhere the monotonic clock stops in suspend: a
-    step of the wall clock that is a second larger tells of it; one that is smaller is noise, and one back is somebody's
-    setting the clock.
+
+class _WakefulClock:
+    """The monotonic clock, which stops in suspend on some systems, and the wall clock, which tells of it.
+
+    A step of the wall clock that is a second larger tells of a sleep; one that is smaller is noise, and one back is
+    somebody's setting the clock.
     """
 
-    __slots__ = ("_awake", "_began", "_last")
+    __slots__ = ("_last",)
 
     def __init__(self) -> None:
         """Start at zero."""
         # Read and replaced whole, so that threads need no lock: whichever was written last is right in itself
         self._last = 0.0, time.monotonic(), time.time()
-        self._awake: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-        self._began = 0.0 if self._awake is None else time.clock_gettime(self._awake)
 
     def __call__(self) -> float:
         """Return the seconds since the start."""
-        if self._awake is not None:
-            return time.clock_gettime(self._awake) - self._began
         (then, old_monotonic, old_wall), monotonic, wall = self._last, time.monotonic(), time.time()
         step, wall_step = monotonic - old_monotonic, wall - old_wall
         now = then + (wall_step if wall_step > step + SLEPT_SECONDS else step)

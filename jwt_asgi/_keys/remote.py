@@ -17,7 +17,7 @@ from cachetools import LRUCache
 
 from jwt_asgi._core.freshness import NEGATIVE_SECONDS, Bucket, Facts, KeyCaching, State, Step, decide, state_of
 from jwt_asgi._core.jwks import VerifyKey
-from jwt_asgi._keys.clock import SteadyClock
+from jwt_asgi._keys.clock import steady_clock
 from jwt_asgi._keys.events import KeyEvent, KeyEventKind, KeyStatus, Notify
 from jwt_asgi._keys.fetch import FetchError
 from jwt_asgi._keys.flight import Flight, pause
@@ -68,7 +68,7 @@ class RemoteKeys:
         self._issuer = issuer
         self._caching = caching
         self._notify = notify
-        self._clock = clock = clock or SteadyClock()
+        self._clock = clock = clock or steady_clock()
         self._jitter = jitter
         self._source = Source(
             issuer,
