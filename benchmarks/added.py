@@ -96,7 +96,7 @@ def only_on(log: Path) -> Iterator[None]:
 
 async def measure(algorithm: str, loop: str, only: Sequence[str], tokens: int) -> Result:
     with open_site(algorithm) as (site, issuer):
-        crowd = make_crowd(issuer, max(tokens, 2 * BATCH + 1))
+        crowd = make_crowd(issuer, max(tokens, 4 * BATCH))
         bad = {
             "bad signature": crowd.forged[0],
             "unknown kid": crowd.unknown[0],
@@ -133,26 +133,26 @@ async def checked(
 async def run(runners: Sequence[Runner], site: Site, crowd: Crowd) -> dict[str, list[Round]]:
     """Let all contenders answer batch after batch, in turns; return the microseconds a request of each round.
 
-    The token that is repeated is the one of the check; all others are new in the column `cold`.
+    Half of the tokens are shown to all of them first. Then `again` takes those, and `cold` the other half, round by
+    round, so that both meet the same machine.
     """
     rounds: dict[str, list[Round]] = {column: [] for column in COLUMNS}
-    raw = raw_of(site)
-    numbers = range(1, len(crowd.good), BATCH)
-    for number in numbers:
-        part = slice(number, number + BATCH)
+    raw, half = raw_of(site), len(crowd.good) // 2
+    for number in range(0, half, BATCH):
+        await one_round(runners, crowd.good[number : min(number + BATCH, half)], number)
+    for number in range(0, half, BATCH):
+        new = slice(half + number, min(half + number + BATCH, 2 * half))
         batches = {
             REPEATED: crowd.good[:1] * BATCH,
-            COLD: crowd.good[part],
-            BAD: crowd.forged[part],
-            UNKNOWN: crowd.unknown[part],
+            COLD: crowd.good[new],
+            AGAIN: crowd.good[number : min(number + BATCH, half)],
+            BAD: crowd.forged[new],
+            UNKNOWN: crowd.unknown[new],
         }
         for column, batch in batches.items():
             rounds[column].append(await one_round(runners, batch, len(rounds[column])))
-        rounds[COLD][-1][RAW] = raw_cost(raw, crowd.signed[part])
-        rounds[BAD][-1][RAW_BAD] = raw_cost(raw, crowd.forged_signed[part])
-    for number in numbers:
-        batch = crowd.good[number : number + BATCH]
-        rounds[AGAIN].append(await one_round(runners, batch, len(rounds[AGAIN])))
+        rounds[COLD][-1][RAW] = raw_cost(raw, crowd.signed[new])
+        rounds[BAD][-1][RAW_BAD] = raw_cost(raw, crowd.forged_signed[new])
     return rounds
 
 

@@ -81,7 +81,7 @@ def test_the_benchmark_of_the_door_finds_that_nothing_of_ours_hops_to_a_thread()
 
 
 def test_the_benchmark_of_what_is_added_has_figures_for_whoever_verifies_and_prints_and_draws_them() -> None:
-    found = json.loads(run("added", "--algorithms", "ES256", "--only", "asgi:", "--tokens", "101", "--json"))
+    found = json.loads(run("added", "--algorithms", "ES256", "--only", "asgi:", "--tokens", "200", "--json"))
     lines, drawn = list(report(found)), plot(found)
     [result] = found["results"]
     assert [row["name"] for row in result["rows"]] == [BARE, "floor: least verify", "floor: dict hit", "jwt-asgi"]
