@@ -282,18 +282,6 @@ async def test_a_published_private_key_is_never_told(caplog: pytest.LogCaptureFi
     assert found == []
 
 
-async def test_the_verifier_keeps_nothing_of_a_private_key() -> None:
-    """Row 148: what is not kept cannot leak into a dump, a repr or a signature of ours."""
-    endpoint = _Endpoint(private_jwk(RSA_1, kid="rsa-1"))
-    verifier = _verifier(endpoint)
-    await _verdict(verifier, rs256())
-    endpoint.document = b""
-    secret = private_jwk(RSA_1)["d"]
-    gc.collect()
-    holders = [thing for thing in gc.get_objects() if type(thing) is dict and thing.get("d") == secret]
-    assert holders == []
-
-
 def _wave(name: str, count: int) -> list[str]:
     """As many good tokens as bad ones, no two alike."""
     good = [
