@@ -244,6 +244,23 @@ async def test_in_an_outage_it_stays_a_hit_for_as_long_as_the_keys_may_be_used(
     assert await refusal(verifier, token) is Reason.KEYS_EXPIRED
 
 
+async def test_one_that_expires_while_its_issuer_is_waited_for_is_refused(
+    issuer: TestIssuer, clock: Time, ageing: FakeClock
+) -> None:
+    later = 0
+
+    async def fetch(url: str, **options: Any) -> FetchResponse:
+        clock.now += later
+        return await issuer.fetch(url, **options)
+
+    verifier = a_verifier(issuer, clock, fetch=fetch, key_clock=ageing, key_caching=KeyCaching(stale_if_error=0.0))
+    token = issuer.token()
+    await verifier.verify(token)
+    ageing.now += 10_000
+    later = 400
+    assert await refusal(verifier, token) is Reason.TOKEN_EXPIRED
+
+
 async def test_a_tenant_that_is_not_allowed_any_more_is_refused_at_once(clock: Time) -> None:
     tenant = TestIssuer("https://login.test/a/v2", algorithms=["ES256"], clock=lambda: NOW, keys=KEYS)
     allowed, options = {"a"}, tenant.options()

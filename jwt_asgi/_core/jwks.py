@@ -51,6 +51,19 @@ _CURVES: Mapping[str, tuple[tuple[str, ...], int]] = {
     "Ed25519": (("Ed25519", "EdDSA"), 64),
     "Ed448": (("Ed448", "EdDSA"), 114),
 }
+_P25519, _P448 = 2**255 - 19, 2**448 - 2**224 - 1
+_SMALL_ORDERS = {
+    "Ed25519": (
+        _P25519,
+        {
+            *(0, 1, _P25519 - 1),
+            0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+            0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
+        },
+    ),
+    "Ed448": (_P448, {0, 1, _P448 - 1}),
+}
+"""curve -> its prime, and the y of every point whose order divides the cofactor (RFC 8032 section 5.1.7)."""
 MAC_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 
 
@@ -247,6 +260,12 @@ def _curve(kty: str, clean: dict[str, str]) -> tuple[ECKey | OKPKey, dict[str, i
     if clean["crv"] not in _CURVES:
         raise _UnusableKeyError("its curve is none that signs")
     algorithms, size = _CURVES[clean["crv"]]
+    if clean["crv"] in _SMALL_ORDERS:
+        prime, ordinates = _SMALL_ORDERS[clean["crv"]]
+        encoded = decode_segment(clean["x"].encode("ascii"), "key")
+        # RFC 8032 sections 5.1.2 and 5.2.2: little-endian, and the highest bit is the sign of x
+        if (int.from_bytes(encoded, "little") & ~(1 << 8 * len(encoded) - 1)) % prime in ordinates:
+            raise _UnusableKeyError("its point is of small order, so that anybody can sign for it")
     key = ECKey.import_key(dict(clean)) if kty == "EC" else OKPKey.import_key(dict(clean))
     return key, dict.fromkeys(algorithms, size)
 

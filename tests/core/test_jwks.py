@@ -164,6 +164,63 @@ def test_odd_rsa_exponents_from_3_below_2_to_the_32_are_taken(exponent: int) -> 
     assert the_key(rsa(e=number(exponent))).kty == "RSA"
 
 
+# Edwards curves a x^2 + y^2 = 1 + d x^2 y^2: prime, a, d, cofactor, and the bytes of a point (RFC 8032 section 5)
+EDWARDS = {
+    "Ed25519": (P25519 := 2**255 - 19, -1, -121665 * pow(121666, -1, P25519), 8, 32),
+    "Ed448": (P448 := 2**448 - 2**224 - 1, 1, -39081, 4, 57),
+}
+ORDER_8 = bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05")
+OF_ORDER_8 = [int.from_bytes(ORDER_8, "little"), P25519 - int.from_bytes(ORDER_8, "little")]
+SMALL_ORDERS = {"Ed25519": [0, 1, P25519 - 1, *OF_ORDER_8], "Ed448": [0, 1, P448 - 1]}
+
+
+def abscissas(curve: str, y: int) -> set[int]:
+    """Every x of a point with this y."""
+    prime, a, d, _, _ = EDWARDS[curve]
+    square = (1 - y * y) * pow(a - d * y * y, -1, prime) % prime
+    root = pow(square, (prime + 3) // 8 if prime % 8 == 5 else (prime + 1) // 4, prime)
+    roots = {root, -root % prime} | ({root * pow(2, (prime - 1) // 4, prime) % prime} if prime % 8 == 5 else set())
+    return {x for root in roots for x in (root, -root % prime) if x * x % prime == square}
+
+
+@pytest.mark.parametrize("curve", EDWARDS)
+def test_all_points_of_small_order_are_known_here(curve: str) -> None:
+    """There are as many as the cofactor says, and as many doublings as it has factors lead from each to (0, 1)."""
+    prime, a, d, cofactor, _ = EDWARDS[curve]
+    points = [(x, y) for y in SMALL_ORDERS[curve] for x in abscissas(curve, y)]
+    assert len(set(points)) == cofactor
+    for _ in range(cofactor.bit_length() - 1):
+        doubled = []
+        for x, y in points:
+            t = d * x * x * y * y
+            double_x, double_y = 2 * x * y * pow(1 + t, -1, prime), (y * y - a * x * x) * pow(1 - t, -1, prime)
+            doubled.append((double_x % prime, double_y % prime))
+        points = doubled
+    assert set(points) == {(0, 1)}
+
+
+# Decoders differ on a y that is not reduced, and on the sign of an x that is 0
+SPELLED = [
+    (curve, sign, y + more)
+    for curve, ordinates in SMALL_ORDERS.items()
+    for sign in (0, 1)
+    for y in ordinates
+    for more in (0, EDWARDS[curve][0])
+    if y + more < 1 << 8 * EDWARDS[curve][4] - 1
+]
+
+
+@pytest.mark.parametrize(("curve", "sign", "y"), SPELLED, ids=[f"{curve} {sign} {y:x}" for curve, sign, y in SPELLED])
+def test_a_point_of_small_order_is_no_key_as_anybody_can_sign_for_it(curve: str, sign: int, y: int) -> None:
+    size = EDWARDS[curve][4]
+    text = urlsafe_b64encode((y | sign << 8 * size - 1).to_bytes(size, "little")).rstrip(b"=").decode()
+    found = a_set(RFC7638_KEY, {"kty": "OKP", "crv": curve, "x": text})
+    assert [key.kty for key in found.keys] == ["RSA"]
+    assert [skipped.why for skipped in found.skipped] == [
+        "its point is of small order, so that anybody can sign for it"
+    ]
+
+
 @pytest.mark.parametrize("kid", ["k", "k" * 256, "é" * 256, " ", "\u0000"])
 def test_a_kid_is_any_string_of_1_to_256_characters(kid: str) -> None:
     assert the_key(rsa(kid=kid)).kid == kid
