@@ -1039,7 +1039,7 @@ async def test_a_known_token_that_has_expired_is_refused_for_that_though_the_key
         calls.append(url)
         return await issuer.fetch(url, **options)
 
-    options = {**issuer.options(), "fetch": fetch, "jwks_uri": JWKS, "key_clock": ageing}
+    options: dict[str, Any] = {**issuer.options(), "fetch": fetch, "jwks_uri": JWKS, "key_clock": ageing}
     verifier = Verifier(TrustedIssuer(**options), clock=lambda: now)
     token = issuer.token()
     await verifier.verify(token)

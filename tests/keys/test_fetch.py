@@ -24,7 +24,7 @@ import pytest
 
 from jwt_asgi import ConfigurationError, __version__
 from jwt_asgi._keys import fetch as fetch_module
-from jwt_asgi._keys.fetch import FetchError, HttpxFetch, NoAnswerError, check_url, is_loopback
+from jwt_asgi._keys.fetch import MAX_BODY_BYTES, FetchError, HttpxFetch, NoAnswerError, check_url, is_loopback
 from jwt_asgi.types import FetchResponse
 from tests.faults.world import Proxy
 from tests.keys.certificates import Authority
@@ -507,6 +507,7 @@ def test_a_socks_proxy_is_refused_at_the_start_where_httpx_lacks_what_it_needs(
     monkeypatch.setitem(sys.modules, "socksio", None)
     with pytest.raises(ConfigurationError, match=re.escape("httpx[socks]")) as caught:
         HttpxFetch(proxy=f"{scheme}://user:{PASSWORD}@proxy.test:1080")
+    assert caught.value.option == "proxy"
     assert PASSWORD not in str(caught.value)
     monkeypatch.setitem(sys.modules, "socksio", ModuleType("socksio"))
     assert HttpxFetch(proxy=f"{scheme}://proxy.test:1080")
@@ -561,9 +562,31 @@ def test_a_context_that_does_not_verify_is_refused_at_the_start(
     assert "create_default_context(cafile=...)" in caught.value.detail
 
 
+def test_a_context_that_verifies_a_certificate_only_where_there_is_one_is_refused() -> None:
+    context = ssl.create_default_context()
+    context.verify_mode = ssl.CERT_OPTIONAL
+    with pytest.raises(ConfigurationError, match="expected a context that verifies the server's certificate and name"):
+        HttpxFetch(context)
+
+
+def test_the_context_of_all_is_made_once_for_the_certificates_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def context() -> ssl.SSLContext:
+        made = HttpxFetch()._context
+        assert (made.verify_mode, made.check_hostname) == (ssl.CERT_REQUIRED, True)
+        return made
+
+    usual = context()
+    assert context() is usual
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    assert context() is not usual
+
+
 @pytest.mark.parametrize("context", [True, False, "/etc/ssl/ca.pem", ssl.SSLContext, {}])
 def test_what_is_no_context_is_refused_at_the_start(context: Any) -> None:
-    with pytest.raises(ConfigurationError, match=re.escape("expected an ssl.SSLContext")) as caught:
+    told = f"expected an ssl.SSLContext; got {type(context).__name__}"
+    with pytest.raises(ConfigurationError, match=re.escape(told)) as caught:
         HttpxFetch(context)
     assert caught.value.option == "ssl_context"
 
@@ -667,6 +690,84 @@ async def test_the_first_fetch_of_any_kind_imports_nothing_which_would_stop_the_
     assert output.decode().splitlines() == ["200 []"] * len(fetches)
 
 
+# What goes wrong, in words
+
+
+@pytest.mark.parametrize("behaviour", [silence, drip(answer(200, MARKED * 100), seconds=0.005)], ids=["silent", "slow"])
+async def test_a_fetch_that_takes_too_long_is_told_with_its_url_and_its_time(
+    server: RawServer, httpx_fetch: HttpxFetch, behaviour: Behaviour
+) -> None:
+    server.script["/jwks"] = behaviour
+    url = server.url("/jwks")
+    with pytest.raises(FetchError) as caught:
+        await get(httpx_fetch, url, timeout=0.1)
+    assert type(caught.value) is FetchError
+    assert str(caught.value) == f"{url} did not answer in time, in full within 0.1 s"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", ""])
+async def test_an_error_page_is_not_read_whatever_it_is_coded_in(
+    server: RawServer, httpx_fetch: HttpxFetch, coding: str
+) -> None:
+    server.script["/jwks"] = answer(404, MARKED, {"content-encoding": coding})
+    assert (await get(httpx_fetch, server.url("/jwks"))).status == 404
+
+
+async def test_a_coding_without_a_name_is_none(server: RawServer, httpx_fetch: HttpxFetch) -> None:
+    server.script["/jwks"] = answer(200, b"{}", {"content-encoding": ""})
+    assert (await get(httpx_fetch, server.url("/jwks"))).body == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"no gzip", "answered with a body that is not gzip, as it says"),
+        (gzip.compress(b"{}")[:-4], "answered with a gzip body that is cut off, or goes on behind its end"),
+        (gzip.compress(b"{}") + b"more", "answered with a gzip body that is cut off, or goes on behind its end"),
+    ],
+)
+async def test_what_is_wrong_with_a_coded_body_is_told(
+    server: RawServer, httpx_fetch: HttpxFetch, body: bytes, told: str
+) -> None:
+    server.script["/jwks"] = answer(200, body, GZIP)
+    url = server.url("/jwks")
+    with pytest.raises(FetchError) as caught:
+        await get(httpx_fetch, url)
+    assert str(caught.value) == f"{url} {told}"
+
+
+def behind(error: Exception, cause: Exception) -> Exception:
+    """An error as a library raises it for another one."""
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), "ConnectionRefusedError: Connection refused"),
+        (behind(ValueError("x"), OSError(113, "No route to host")), "OSError: No route to host"),
+        (behind(RuntimeError("x"), behind(OSError("y"), TimeoutError(110, "Timed out"))), "TimeoutError: Timed out"),
+        (ssl.SSLError("a handshake without a number"), "SSLError: ('a handshake without a number',)"),
+        (OSError("what the server wrote"), "OSError"),
+        (ValueError("what the server wrote"), "ValueError"),
+    ],
+)
+def test_the_innermost_fault_that_the_system_names_is_told_and_nothing_that_a_server_wrote(
+    error: Exception, told: str
+) -> None:
+    assert fetch_module._tell(error) == told
+
+
+def test_a_key_set_of_half_a_megabyte_is_the_largest() -> None:
+    assert MAX_BODY_BYTES == 524_288
+
+
+@pytest.mark.parametrize("proxy", ["http://proxy.test", "http://proxy.test:1", "https://proxy.test:65535"])
+def test_a_proxy_may_have_any_port_or_none(proxy: str) -> None:
+    assert HttpxFetch(proxy=proxy)
+
+
 # Which URLs may be asked
 
 
@@ -712,6 +813,8 @@ def test_http_elsewhere_and_other_schemes_are_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="expected https") as caught:
         check_url("jwks_uri", url)
     assert caught.value.option == "jwks_uri"
+    hint = ". On a network where nobody can do that, write allow_http=True" if url.startswith("http:") else ""
+    assert caught.value.detail.endswith(f"; got {url!r}{hint}")
 
 
 @pytest.mark.parametrize("url", ["http://issuer.test/jwks", "http://10.0.0.7:8080/jwks", "HTTP://ISSUER.TEST"])
@@ -753,11 +856,15 @@ def test_where_http_is_allowed_nothing_else_is(url: str) -> None:
         "https://issuer.test:-1/jwks",
         "https://[::1/jwks",
         "https://[not-an-address]/jwks",
+        "https://300.1.1.1/jwks",
+        "https://xn--zzzz.test/jwks",
     ],
 )
 def test_what_is_no_plain_absolute_url_is_refused(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="expected an absolute URL"):
+    with pytest.raises(ConfigurationError, match="expected an absolute URL") as caught:
         check_url("issuer", url)
+    given = "one with an @" if "@" in url else repr(url)
+    assert caught.value.detail.endswith(f"without user information and fragment; got {given}")
 
 
 @pytest.mark.parametrize("allow_http", [False, True])

@@ -32,7 +32,7 @@ _OPTIONS = (
     *("-p", "anyio.pytest_plugin"),
 )
 _LEAST_SECONDS = 20.0
-_TIMES_SLOWER = 10.0
+_TIMES_SLOWER = 4.0
 _MOST_MEMORY = 4 << 30
 _RSA_KEYS = 8
 
