@@ -725,6 +725,7 @@ async def test_a_coding_without_a_name_is_none(server: RawServer, httpx_fetch: H
         (gzip.compress(b"{}")[:-4], "answered with a gzip body that is cut off, or goes on behind its end"),
         (gzip.compress(b"{}") + b"more", "answered with a gzip body that is cut off, or goes on behind its end"),
     ],
+    ids=["no gzip", "cut off", "more behind it"],
 )
 async def test_what_is_wrong_with_a_coded_body_is_told(
     server: RawServer, httpx_fetch: HttpxFetch, body: bytes, told: str

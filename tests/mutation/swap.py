@@ -72,7 +72,7 @@ class _Server:
             while True:
                 number, tests = self._connection.recv()
                 code = compile(self._mutants[number].module(), self._path, "exec", dont_inherit=True)
-                chosen = [items[name] for name in tests]
+                chosen = [items[name] for name in tests if name in items]
                 outcome = in_child(partial(self._run, code, chosen), seconds_for(tests))
                 self._connection.send("the process" if outcome is None else outcome)
         return True
