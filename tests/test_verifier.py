@@ -1022,6 +1022,45 @@ async def test_the_time_that_a_token_is_still_good_for_counts_the_leeway(issuer:
     assert verifier.seconds_left(token) == -70.0
 
 
+async def test_a_token_is_recalled_without_a_wait_from_the_moment_on_that_it_is_good_and_before_it_is_not() -> None:
+    now = float(NOW)
+    issuer = TestIssuer(algorithms=["ES256"], clock=lambda: NOW)
+    verifier = Verifier(TrustedIssuer(**issuer.options(), leeway=30.0), clock=lambda: now)
+    raw = issuer.token()
+    digest = verifier.digest_of(raw)
+    assert verifier.recall(digest) is None
+    token = await verifier.verify(raw)
+    for moment, good in (
+        (token.good_since, True),
+        (token.good_since - 1, False),
+        (token.good_until, False),
+        (NOW, True),
+    ):
+        now = moment
+        assert (verifier.recall(digest) is token) is good
+        assert good or verifier.recall(digest) is None
+
+
+async def test_a_token_is_not_recalled_where_the_application_is_asked_each_time(issuer: TestIssuer) -> None:
+    verifier, raw = verifier_of(issuer, grants=lambda _: Grants(roles=["admin"])), issuer.token()
+    await verifier.verify(raw)
+    assert verifier.recall(verifier.digest_of(raw)) is None
+
+
+async def test_a_token_of_keys_that_were_replaced_is_not_recalled(issuer: TestIssuer) -> None:
+    verifier, raw = verifier_of(issuer), issuer.token()
+    await verifier.verify(raw)
+    issuer.rotate()
+    await verifier.reload()
+    assert verifier.recall(verifier.digest_of(raw)) is None
+
+
+def test_where_nothing_is_kept_a_token_is_found_by_nothing(issuer: TestIssuer) -> None:
+    trusted = TrustedIssuer(**issuer.options())
+    assert Verifier(trusted, token_cache=0).digest_of("a.b.c") == b""
+    assert len(Verifier(trusted).digest_of("a.b.c")) == 32
+
+
 async def test_a_key_that_does_not_fit_makes_no_fetch_where_a_bad_signature_does(issuer: TestIssuer) -> None:
     caching = KeyCaching(refresh_on_bad_signature=True)
     verifier = verifier_of(issuer, jwks_uri=JWKS, algorithms=["ES256", "ES384"], key_caching=caching)
