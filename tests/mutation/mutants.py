@@ -56,7 +56,8 @@ def mutants_of(source: str) -> Iterator[Mutant]:
             if written in seen or written[1] == whole:
                 continue
             seen.add(written)
-            name = f"{place.scope}: `{shown}`: {before} -> {after}"
+            # One kind of quotes, since versions of Python write f-strings with other ones
+            name = f"{place.scope}: `{shown}`: {before} -> {after}".replace('"', "'")
             names[name] += 1
             if names[name] > 1:
                 name += f" #{names[name]}"
