@@ -79,7 +79,7 @@ def test_any_token_is_explained_as_the_verifier_decides(tmp_path: Path) -> None:
         def check(token: str) -> None:
             code, text = ran("explain", *OPTIONS, "--jwks", str(tmp_path / "jwks.json"), "--", token)
             assert code == runner.run(decide(token.strip().removeprefix("Bearer ").strip()))
-            assert all(line.replace("…", "").isascii() and line.isprintable() for line in text.split("\n"))
+            assert all(line.isascii() and line.isprintable() for line in text.split("\n"))
             assert ("Accepted" in text) is (code == 0)
 
         check()
