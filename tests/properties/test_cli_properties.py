@@ -189,6 +189,9 @@ EXCHANGES = st.builds(
     BODIES,
     st.none() | st.sampled_from([FetchError("no"), NoAnswerError("x")]),
 )
+ASTRAY = Exchange(
+    url="https://issuer.test/", middle=1.7e9, seconds=0.1, response=FetchResponse(302, {"location": "https://["}, b"")
+)
 CASE = Case(
     issuer="https://issuer.test",
     given_uri=None,
@@ -206,6 +209,7 @@ CASE = Case(
     st.booleans(),
     st.sampled_from([None, "https://x/"]),
 )
+@example([ASTRAY], None, False, None)
 def test_any_answers_of_an_issuer_are_examined_in_texts_that_are_safe_to_print(
     metadata: list[Exchange], key_set: Exchange | None, discovered: bool, given_uri: str | None
 ) -> None:
