@@ -135,13 +135,13 @@ class Verifier:
 
     async def _is_good_still(self, known: Known) -> bool:
         """Judge a token that was verified before as `recall` does, waiting for its issuer's keys where that must be."""
-        if not known.since <= self._clock() < known.until:
-            return False
         trust = self._trust_for(known.policy.issuer)
+        if trust.policy is not known.policy:
+            return False
         keys = trust.keys.lookup(known.kid, known.alg)
-        if keys is None:
+        if keys is None and known.since <= self._clock() < known.until:
             keys = await trust.keys.find(known.kid, known.alg)
-        return keys is known.keys and trust.policy is known.policy
+        return keys is known.keys and known.since <= self._clock() < known.until
 
     def seconds_left(self, token: AccessToken) -> float:
         """Say for how long a token that it has verified is good from now; 0 or less: no more."""

@@ -979,7 +979,8 @@ async def test_of_4097_requests_that_wait_for_the_first_keys_one_is_503_at_once(
         await gate.wait()
         return FetchResponse(200, {}, json.dumps(api.issuer.jwks()).encode())
 
-    api = Api(options={"jwks_uri": JWKS_URI, "fetch": fetch})
+    # On a slow machine so many take their time
+    api = Api(options={"jwks_uri": JWKS_URI, "fetch": fetch, "key_caching": KeyCaching(timeout=120.0)})
     token = api.issuer.token()
     waiting = [asyncio.ensure_future(api.get(token)) for _ in range(4096)]
     await asyncio.sleep(0)

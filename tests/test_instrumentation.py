@@ -213,15 +213,15 @@ async def test_every_hook_is_told_in_the_order_given() -> None:
     assert told == ["first", "second", "first", "second"]
 
 
-@pytest.mark.parametrize(("token", "status"), [(ISSUER.token(), 200), (None, 401)])
+@pytest.mark.parametrize("status", [200, 401])
 async def test_a_hook_that_fails_stops_neither_the_request_nor_the_other_hooks(
-    token: str | None, status: int, caplog: pytest.LogCaptureFixture
+    status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     def failing(decision: Decision) -> None:
         raise ZeroDivisionError
 
     told: list[Decision] = []
-    answer = await http(door(failing, told.append), token=token)
+    answer = await http(door(failing, told.append), token=ISSUER.token() if status == 200 else None)
     assert answer.status == status
     assert len(told) == 1
     (record,) = caplog.records

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
-from typing import Any
+from hashlib import sha256
+from typing import Any, cast
 
 import pytest
 
@@ -27,7 +29,7 @@ from jwt_asgi._core.signature import verify_signature
 from jwt_asgi.access import Grants
 from jwt_asgi.tenants import ResolvedIssuers, TrustedTenants
 from jwt_asgi.testing import SigningKeys, TestIssuer
-from jwt_asgi.token_cache import TokenCache, digest_of
+from jwt_asgi.token_cache import DEFAULT_TOKENS, TokenCache, digest_of
 from jwt_asgi.types import FetchResponse
 from tests.asgi import http
 from tests.keys.script import FakeClock
@@ -244,6 +246,23 @@ async def test_in_an_outage_it_stays_a_hit_for_as_long_as_the_keys_may_be_used(
     assert await refusal(verifier, token) is Reason.KEYS_EXPIRED
 
 
+async def test_one_that_expires_while_its_issuer_is_waited_for_is_refused(
+    issuer: TestIssuer, clock: Time, ageing: FakeClock
+) -> None:
+    later = 0
+
+    async def fetch(url: str, **options: Any) -> FetchResponse:
+        clock.now += later
+        return await issuer.fetch(url, **options)
+
+    verifier = a_verifier(issuer, clock, fetch=fetch, key_clock=ageing, key_caching=KeyCaching(stale_if_error=0.0))
+    token = issuer.token()
+    await verifier.verify(token)
+    ageing.now += 10_000
+    later = 400
+    assert await refusal(verifier, token) is Reason.TOKEN_EXPIRED
+
+
 async def test_a_tenant_that_is_not_allowed_any_more_is_refused_at_once(clock: Time) -> None:
     tenant = TestIssuer("https://login.test/a/v2", algorithms=["ES256"], clock=lambda: NOW, keys=KEYS)
     allowed, options = {"a"}, tenant.options()
@@ -438,3 +457,65 @@ def test_beside_a_verifier_it_is_refused(issuer: TestIssuer) -> None:
     verifier = Verifier(TrustedIssuer(**issuer.options()))
     with pytest.raises(ConfigurationError, match="expected no token_cache beside it"):
         JWTMiddleware(http, verifier=verifier, token_cache=5)  # type: ignore[arg-type]
+
+
+# How much is kept, and by what it is found
+
+
+@pytest.mark.parametrize(
+    ("length", "weight"), [(1, 1), (1023, 1), (1024, 1), (1025, 2), (2048, 2), (2049, 3), (16_384, 16)]
+)
+def test_a_token_counts_as_one_for_each_kilobyte(length: int, weight: int) -> None:
+    cache, known = TokenCache(20), cast("Any", object())
+    cache.keep(b"long", length, known)
+    for number in range(20 - weight):
+        cache.keep(bytes([number]), 10, known)
+    assert len(cache) == 1 + 20 - weight
+    cache.keep(b"one more", 10, known)
+    assert len(cache) == 20 - weight + 1
+    assert cache.find(b"long") is None
+
+
+def test_a_token_that_fills_it_is_kept_and_a_longer_one_drives_nobody_out() -> None:
+    cache, known = TokenCache(2), cast("Any", object())
+    cache.keep(b"a", 2048, known)
+    cache.keep(b"b", 2049, known)
+    assert cache.find(b"a") is known
+    assert cache.find(b"b") is None
+
+
+def test_the_sizes_that_it_may_have_are_told() -> None:
+    assert TokenCache(0).most == 0
+    assert TokenCache(10_000_000).most == 10_000_000
+    with pytest.raises(ConfigurationError, match=r"from 0, which keeps none, to 10,000,000; got 10000001"):
+        TokenCache(10_000_001)
+
+
+def test_a_verifier_keeps_ten_thousand_unless_told_otherwise(issuer: TestIssuer) -> None:
+    # docs/how-to/options.md
+    assert DEFAULT_TOKENS == 10_000
+    assert Verifier(TrustedIssuer(**issuer.options()))._cache.most == 10_000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # since Python 3.12; the child ends at once
+def test_a_forked_process_begins_empty_and_its_parent_does_not() -> None:
+    cache, known = TokenCache(2), cast("Any", object())
+    cache.keep(b"a", 10, known)
+    child = os.fork()
+    if not child:
+        os._exit(len(cache))
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert len(cache) == 1
+
+
+@pytest.mark.parametrize("token", [None, 7, bytearray(b"a"), ["a"], b"a" * 16_385, "a" * 16_385])
+def test_what_can_be_no_token_is_found_by_nothing(token: Any) -> None:
+    assert digest_of(token) == b""
+
+
+@pytest.mark.parametrize("token", ["a" * 16_384, b"a" * 16_384, "\ud800", "\u00e9", ""])
+def test_whatever_else_is_found_by_its_sha_256(token: Any) -> None:
+    raw = token if isinstance(token, bytes) else token.encode("ascii", "replace")
+    assert digest_of(token) == sha256(raw).digest()

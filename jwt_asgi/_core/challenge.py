@@ -68,7 +68,7 @@ def answer_to(
     return _answer(error, realm, resource_metadata, tuple(scopes))
 
 
-# A client has no say in any part of it, and in a flood of bad tokens it is the same again and again
+# In a flood of bad tokens it is the same again and again. Of what a client says, a scope may hold a path parameter
 @lru_cache(maxsize=256)
 def _answer_of(reason: Reason, realm: str | None, resource_metadata: str | None, scopes: tuple[str, ...]) -> Answer:
     return _answer(TokenError(reason), realm, resource_metadata, scopes)

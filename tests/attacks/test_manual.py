@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jwt_asgi import JWTMiddleware, LoggingHook, TrustedIssuer, Verifier
+from jwt_asgi import Decision, JWTMiddleware, LoggingHook, Reason, TrustedIssuer, Verifier
 from jwt_asgi.errors import ConfigurationError, JWTASGIError, TokenError
 from jwt_asgi.types import FetchResponse, Message
 from tests.asgi import http, websocket
@@ -300,6 +300,42 @@ def _faulty(case: Case) -> bool:
         and not (case.before or case.volley)
         and case.id not in ACCEPTED
     )
+
+
+_ENCRYPTED = [case for case in CASES if 164 <= case.row <= 169]
+
+
+@pytest.mark.parametrize("case", _ENCRYPTED, ids=[case.id for case in _ENCRYPTED])
+async def test_an_encrypted_token_is_refused_as_such(case: Case) -> None:
+    """Rows 164 to 169: by its five segments, with the signing key's owner or anyone else as its author."""
+    ((_, credentials),) = case.request.headers
+    verifier = Verifier(TrustedIssuer(**_OPTIONS, fetch=serving([], jwks_body)))
+    with pytest.raises(TokenError) as caught:
+        await verifier.verify(credentials.removeprefix(b"Bearer "))
+    assert caught.value.reason is Reason.TOKEN_ENCRYPTED
+
+
+_DPOP = [case for case in CASES if case.id.startswith("dpop.")]
+
+
+async def test_dpop_is_refused_for_what_it_is() -> None:
+    """Rows 108 and 149 to 163: as another scheme, with a challenge for Bearer alone; or as a token that is bound."""
+    decisions: list[Decision] = []
+    gate = Gate()
+    gate.app = JWTMiddleware(gate.inner, **_OPTIONS, fetch=serving(gate.fetched, jwks_body), hooks=[decisions.append])
+    assert await ask(gate, bearer(good()), Sign.ACCEPT) == []
+    found: set[tuple[bool, Reason | None, str]] = set()
+    for case in _DPOP:
+        answer = await http(gate.app, headers=case.request.headers)
+        by_scheme = case.request.headers[0][1].lower().startswith(b"dpop ")
+        challenge = (answer.challenge or "").partition(", error_description")[0]
+        found.add((by_scheme, decisions[-1].reason, challenge))
+    assert found == {
+        (True, Reason.SCHEME_UNSUPPORTED, "Bearer"),
+        (False, Reason.BINDING_UNSUPPORTED, 'Bearer error="invalid_token"'),
+    }
+    assert len(_DPOP) > 50
+    assert len(gate.calls) == 1
 
 
 async def test_a_scope_that_is_not_text_grants_nothing() -> None:

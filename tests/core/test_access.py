@@ -144,6 +144,13 @@ def test_without_a_token_credentials_are_missing() -> None:
     assert error.reason is Reason.CREDENTIALS_MISSING
     assert error.scopes == ("a",)
     assert error.roles == ("x",)
+    assert error.detail == ""
+
+
+def test_without_a_token_no_step_up_is_asked_for() -> None:
+    error = refused(None, Acr("gold", max_age=60))
+    assert error.reason is Reason.CREDENTIALS_MISSING
+    assert (error.acr_values, error.max_age) == ((), None)
 
 
 # --- how rules are written ------------------------------------------------------------------------------------------
@@ -246,6 +253,7 @@ def test_rules_are_values() -> None:
     assert A & B != A | B
     assert A & B != B & A
     assert len({A, Scope("a"), B, A & B, Scope("a") & B}) == 3
+    assert hash(~A) == hash(~Scope("a"))
     with pytest.raises(AttributeError):
         A.name = "b"  # type: ignore[misc]
 
@@ -291,6 +299,7 @@ class Says(Requirement):
 
 
 YES, NO, UNKNOWN = Says(True), Says(False), Says(None)
+TRUTHS = {True: Truth.YES, False: Truth.NO, None: Truth.UNKNOWN}
 
 
 @pytest.mark.parametrize(
@@ -321,6 +330,7 @@ def test_what_cannot_be_told_lets_nobody_in_and_neither_does_its_contrary(
     rule: Requirement, truth: bool | None
 ) -> None:
     assert rule.met_by(access_token(), Context()) is truth
+    assert rule.judge(access_token(), Context()).truth is TRUTHS[truth]
     if truth is True:
         assert check_access(access_token(), rule)
     else:
@@ -328,6 +338,29 @@ def test_what_cannot_be_told_lets_nobody_in_and_neither_does_its_contrary(
         assert error.reason is Reason.ACCESS_DENIED
         assert error.missing
     assert refused(None, rule).reason is Reason.CREDENTIALS_MISSING
+
+
+@dataclass(frozen=True)
+class Careless(Requirement):
+    """It does not expect to be asked without a token."""
+
+    def met_by(self, token: AccessToken, context: Context) -> bool:
+        return token.subject != "nobody"
+
+
+@pytest.mark.parametrize("rule", [YES, UNKNOWN, ~NO, YES | NO, YES & YES, Careless(), ~Careless()], ids=str)
+def test_nothing_is_met_without_a_token_and_no_rule_is_asked(rule: Requirement) -> None:
+    assert rule.judge(None, Context()).truth is Truth.NO
+
+
+def test_a_refusal_says_what_could_not_be_told() -> None:
+    assert refused(access_token(), UNKNOWN).missing == ("says None, which cannot be told here",)
+
+
+def test_a_rule_awaits_where_any_part_of_it_does() -> None:
+    policy = ExternalPolicy("opa", any_answer)
+    assert all(rule.awaits() for rule in (policy, ~policy, policy & A, A & policy, policy | A, A | policy))
+    assert not any(rule.awaits() for rule in (A, ~A, A & X, A | X))
 
 
 @pytest.mark.parametrize("answer", [1, "yes", [True], object(), Truth.YES])
@@ -343,6 +376,7 @@ def test_a_negation_is_at_the_leaves_and_a_double_one_is_none() -> None:
     assert ~~(A & ~(B | X)) == A & ~(B | X)
     assert list((~(A & (B | ~X))).leaves()) == [A, B, X]
     assert str(~(A & B)) == "(not scope a or not scope b)"
+    assert str(~(A | B)) == "(not scope a and not scope b)"
 
 
 def test_the_contrary_names_no_scope_to_ask_for() -> None:
@@ -457,6 +491,20 @@ def test_a_context_is_a_copy_that_nobody_can_change() -> None:
     with pytest.raises(TypeError, match="read-only"):
         changing["id"] = "3"
     assert copy.deepcopy(context) == context
+    with pytest.raises(AttributeError):
+        context.method = "GET"  # type: ignore[misc]
+
+
+def test_a_context_knows_nothing_that_it_was_not_told() -> None:
+    context = Context()
+    assert (context.now, context.method, context.path) == (0.0, "", "")
+    assert (context.path_params, context.answers) == ({}, {})
+
+
+def test_a_judgment_cannot_be_changed() -> None:
+    judgment = NO.judge(access_token(), Context())
+    with pytest.raises(AttributeError):
+        judgment.truth = Truth.YES  # type: ignore[misc]
 
 
 def test_several_rules_are_met_when_each_is_in_its_own_context() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import pickle
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -211,6 +213,14 @@ def test_no_field_can_be_added() -> None:
         read().extra = 1  # type: ignore[attr-defined]
 
 
+def test_whoever_changes_a_token_reads_that_it_is_read_only() -> None:
+    token = read()
+    with pytest.raises(AttributeError, match="an AccessToken is read-only; subject cannot be set"):
+        token.subject = "root"  # type: ignore[misc]
+    with pytest.raises(AttributeError, match="an AccessToken is read-only; claims cannot be deleted"):
+        del token.claims
+
+
 MUTATIONS: list[Callable[[Any], object]] = [
     lambda d: d.__setitem__("sub", "root"),
     lambda d: d.__setitem__("new", 1),
@@ -373,7 +383,8 @@ def test_a_grant_takes_the_place_of_what_the_token_says_and_leaves_the_claims() 
     "values", ["admin", b"admin", {"admin": False}, 7, [7], [None], [["a"]], ["a", b"b"], iter(["a"]), True]
 )
 def test_a_grant_is_a_collection_of_texts(member: str, values: Any) -> None:
-    with pytest.raises(TypeError, match=f"expected a collection of texts as {member}"):
+    told = f"Grants: expected a collection of texts as {member}; got {type(values).__name__}"
+    with pytest.raises(TypeError, match=re.escape(told)):
         Grants(**{member: values})
 
 
@@ -381,6 +392,12 @@ def test_grants_are_values() -> None:
     assert Grants(scopes=["a", "a"]) == Grants(scopes={"a"})
     assert Grants(scopes=[]).given() == {"scopes": frozenset()}
     assert Grants().given() == {}
+    changing: Any = Grants(scopes=["a"])
+    with pytest.raises(AttributeError):
+        changing.scopes = frozenset({"b"})
+    make: Any = Grants
+    with pytest.raises(TypeError):
+        make(["a"])
 
 
 @pytest.mark.parametrize(
@@ -396,3 +413,18 @@ def test_where_it_does_not_say_when_it_was_issued_it_is_good_until_it_expires() 
     claims = {name: value for name, value in good_claims(exp=1_000).items() if name != "iat"}
     token = AccessToken(Verified({"alg": "RS256"}, claims, KEY), Profile.GENERIC, max_age=200.0)
     assert token.good_until == 1_000
+
+
+@pytest.mark.parametrize(
+    ("dates", "since"),
+    [
+        ({"nbf": 700, "iat": 600}, 670),
+        ({"nbf": 600, "iat": 700}, 670),
+        ({"nbf": 700}, 670),
+        ({"iat": 700}, 670),
+        ({}, -math.inf),
+    ],
+)
+def test_it_is_good_since_the_later_of_two_dates_and_the_leeway_earlier(dates: dict[str, int], since: float) -> None:
+    claims = {name: value for name, value in good_claims().items() if name != "iat"} | dates
+    assert AccessToken(Verified({}, claims, KEY), Profile.GENERIC, leeway=30.0).good_since == since

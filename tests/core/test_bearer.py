@@ -88,6 +88,7 @@ def test_no_other_byte_than_those_of_b64token_is_taken() -> None:
         b"Basic dXNlcjpwYXNz",
         b"Basic",
         b"DPoP abc",
+        b"Beare abc",
         b"Bearerabc",
         b"BearerX abc",
         b"Bear er",
@@ -188,6 +189,27 @@ def test_another_query_does_not_matter(query: bytes) -> None:
 
 def test_a_token_in_the_query_alone_is_not_looked_at() -> None:
     assert bearer_token([], b"access_token=abc") is NoToken.ABSENT
+
+
+@pytest.mark.parametrize(
+    ("value", "query", "detail"),
+    [
+        (b"Bearer a b", b"", "expected `Bearer`, a space, and one token"),
+        (b"Bearer", b"", "expected `Bearer`, a space, and one token"),
+        (b"(comment) abc", b"", "the Authorization header does not begin with a scheme"),
+        (b"Bearer abc", b"access_token=x", "the query string carries an access_token beside the header"),
+        (b"Bearer " + b"a" * 16_385, b"", "expected at most 16384 bytes"),
+    ],
+)
+def test_a_refusal_says_what_was_expected(value: bytes, query: bytes, detail: str) -> None:
+    with pytest.raises(TokenError) as caught:
+        of(value, query)
+    assert caught.value.detail == detail
+
+
+def test_several_headers_are_told_as_such() -> None:
+    with pytest.raises(TokenError, match="expected one Authorization header; got several"):
+        bearer_token([(b"authorization", b"Bearer abc")] * 2)
 
 
 def test_what_the_client_sent_is_not_in_the_message() -> None:

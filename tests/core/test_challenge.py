@@ -148,6 +148,34 @@ def test_every_fault_of_an_issuer_looks_the_same(reason: Reason) -> None:
     )
 
 
+DENIED = "The access token does not allow this"
+
+
+@pytest.mark.parametrize(
+    ("reason", "description"),
+    [
+        (Reason.CREDENTIALS_MISSING, "No access token was sent"),
+        (Reason.SCHEME_UNSUPPORTED, "No access token was sent"),
+        (Reason.CREDENTIALS_MALFORMED, "The Authorization header is malformed"),
+        (Reason.CREDENTIALS_DUPLICATE, "More than one access token was sent"),
+        (Reason.TOKEN_EXPIRED, "The access token expired"),
+        (Reason.SIGNATURE_INVALID, GENERIC),
+        (Reason.SCOPE_MISSING, "The access token lacks a scope that this needs"),
+        (Reason.ROLE_MISSING, DENIED),
+        (Reason.PERMISSION_MISSING, DENIED),
+        (Reason.ACCESS_DENIED, DENIED),
+        (Reason.ROUTE_NOT_COVERED, DENIED),
+        (
+            Reason.AUTHENTICATION_INSUFFICIENT,
+            "A stronger or more recent authentication of the user is needed",
+        ),
+        (Reason.ACCESS_UNDECIDED, "Whether the access token allows this cannot be told just now"),
+    ],
+)
+def test_the_body_says_what_the_client_can_do_about_it(reason: Reason, description: str) -> None:
+    assert json.loads(answer_to(an_error(reason)).body)["error_description"] == description
+
+
 # --- realm and scope ------------------------------------------------------------------------------------------------
 
 
@@ -176,6 +204,38 @@ def test_a_rule_of_roles_alone_names_no_scope() -> None:
     assert challenge(AccessError(Reason.CREDENTIALS_MISSING, roles=("admin",))) == "Bearer"
 
 
+def test_a_challenge_names_the_scopes_of_the_error_or_else_those_that_are_needed_here() -> None:
+    for error, told in (
+        (TokenError(Reason.TOKEN_EXPIRED), "c d"),
+        (AccessError(Reason.CREDENTIALS_MISSING), "c d"),
+        (AccessError(Reason.CREDENTIALS_MISSING, scopes=("a", "b")), "a b"),
+    ):
+        value = header(answer_to(error, scopes=["c", "d"]), b"www-authenticate")
+        assert (value or "").endswith(f'scope="{told}"')
+
+
+def test_a_challenge_names_where_the_metadata_of_the_resource_is() -> None:
+    url = "https://api.test/.well-known/oauth-protected-resource"
+    answer = answer_to(TokenError(Reason.CREDENTIALS_MISSING), resource_metadata=url)
+    assert header(answer, b"www-authenticate") == f'Bearer resource_metadata="{url}"'
+
+
+@pytest.mark.parametrize(
+    ("acr_values", "max_age", "told"),
+    [
+        (("gold", "silver"), None, 'acr_values="gold silver"'),
+        ((), 0, 'max_age="0"'),
+        (("gold",), 60, 'acr_values="gold", max_age="60"'),
+    ],
+)
+def test_a_step_up_says_which_authentication_is_asked_for(
+    acr_values: tuple[str, ...], max_age: int | None, told: str
+) -> None:
+    # RFC 9470 section 3
+    error = AccessError(Reason.AUTHENTICATION_INSUFFICIENT, acr_values=acr_values, max_age=max_age)
+    assert (challenge(error) or "").endswith(f'user is needed", {told}')
+
+
 @pytest.mark.parametrize("scope", ['a"b', "a\\b", "a\r\nSet-Cookie: x=y", "é", "a\x00", "a\tb"])
 def test_a_scope_that_a_challenge_cannot_carry_is_left_out(scope: str) -> None:
     value = challenge(AccessError(Reason.SCOPE_MISSING, scopes=(scope,)), "api")
@@ -197,6 +257,8 @@ def test_a_realm_is_nothing_else(realm: object) -> None:
     with pytest.raises(ConfigurationError) as caught:
         check_realm(realm)  # type: ignore[arg-type]
     assert caught.value.option == "realm"
+    assert "printable ASCII without quotes and backslashes" in caught.value.detail
+    assert f"got {realm!r}" in caught.value.detail
 
 
 # --- Retry-After ----------------------------------------------------------------------------------------------------

@@ -73,7 +73,8 @@ def test_a_claim_equals_a_value_of_the_same_kind_alone(want: Any, value: Any, ho
 
 
 def test_a_claim_that_is_not_there_equals_nothing() -> None:
-    for rule in (Claim("x", equals=""), Claim("x", one_of=["a", False]), Claim("x", contains="a")):
+    anything: list[Any] = ["a", "", 1, False]
+    for rule in (Claim("x", equals=""), Claim("x", one_of=anything), *(Claim("x", contains=one) for one in anything)):
         assert met(rule) is False
         assert rule.judge(None, at()).truth is Truth.NO
 
@@ -128,6 +129,7 @@ def test_what_cannot_be_told_is_let_in_neither_way() -> None:
             assert met(rule, **claims) is None
             assert met(~rule, **claims) is None
     assert met(Claim("x", one_of=["a", ID]), x="a") is True
+    assert met(Claim("x", contains=ID), at(id="a"), x=[]) is False
     assert met(Claim("x", contains="a"), x=["b"]) is False
 
 
@@ -377,6 +379,59 @@ def test_a_policy_has_a_name_a_function_and_a_time(name: Any, ask: Any, timeout:
     assert caught.value.option == option
 
 
+@pytest.mark.parametrize("timeout", [0.001, 0.5, 60])
+def test_a_policy_may_take_any_time_but_two_seconds_by_default(timeout: float) -> None:
+    assert ExternalPolicy("opa", yes, timeout=timeout).timeout == timeout
+    assert ExternalPolicy("opa", yes).timeout == 2.0
+
+
+# What is refused
+
+A_PATH = 'Claim: expected "name" or ["name", "within"]'
+ONE_QUESTION = "Claim: expected one of equals=, one_of=, contains= and present=True"
+VALUES = "expected texts, numbers, True or False"
+TEXTS = "expected a list of texts"
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "members", "detail"),
+    [
+        (Claim, ["x"], {}, f"{ONE_QUESTION}; got none"),
+        (Claim, ["x"], {"equals": "a", "contains": "b"}, f"{ONE_QUESTION}; got equals and contains"),
+        (Claim, [["a", 7]], {"equals": "a"}, f"{A_PATH}; got ['a', 7]"),
+        (Claim, ["x"], {"present": False}, "Claim present: expected True; for the contrary write ~Claim; got False"),
+        (Claim, ["x"], {"one_of": "abc"}, """Claim one_of: expected a list of values, as ["a", "b"]; got 'abc'"""),
+        (Claim, ["x"], {"one_of": ["a", None]}, f"Claim one_of: {VALUES}; got ['a', None]"),
+        (Claim, ["x"], {"equals": None}, f"Claim equals: {VALUES}; got None"),
+        (Acr, ["a b"], {}, "Acr: expected classes without spaces and quotes; got 'a b'"),
+        (Acr, [], {}, "Acr: expected authentication context classes, max_age= or both"),
+        (Acr, ["a"], {"max_age": 1.5}, "Acr max_age: expected whole seconds; got 1.5"),
+        (Acr, ["a"], {"max_age": -1}, "Acr max_age: expected a number of seconds from 0 to 1e+09; got -1"),
+        (AuthorizationDetails, [7], {}, "AuthorizationDetails: expected a type; got 7"),
+        (AuthorizationDetails, ["t"], {"actions": "read"}, f"AuthorizationDetails actions: {TEXTS}; got 'read'"),
+        (AuthorizationDetails, ["t"], {"privileges": [7]}, f"AuthorizationDetails privileges: {TEXTS}; got [7]"),
+        (
+            AuthorizationDetails,
+            ["t"],
+            {"identifier": 7},
+            "AuthorizationDetails identifier: expected a text or PathParam; got 7",
+        ),
+        (
+            ExternalPolicy,
+            ["opa", None],
+            {},
+            "ExternalPolicy: expected a name, and an async function of token and context",
+        ),
+    ],
+)
+def test_a_refusal_says_what_was_expected_and_what_was_given(
+    kind: Any, arguments: list[Any], members: dict[str, Any], detail: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        kind(*arguments, **members)
+    assert caught.value.detail == detail
+
+
 # As values
 
 RULES: list[tuple[Requirement, str]] = [
@@ -410,7 +465,50 @@ def test_rules_are_values_of_which_no_two_are_alike() -> None:
     assert len(set(rules)) == len(rules)
     assert [rules.index(rule) for rule in rules] == list(range(len(rules)))
     assert Claim("x", equals=1) != "x"
-    assert repr(RULES[4][0]) == "Claim(['x', 'y'], one_of=('a', PathParam(name='id')))"
+
+
+@pytest.mark.parametrize(
+    ("rule", "written"),
+    [
+        (Claim("x", equals="1"), "Claim(['x'], equals='1')"),
+        (Claim(["x", "y"], one_of=["a", ID]), "Claim(['x', 'y'], one_of=('a', PathParam(name='id')))"),
+        (Claim("x", contains=True), "Claim(['x'], contains=True)"),
+        (Claim("x", present=True), "Claim(['x'], present=True)"),
+    ],
+)
+def test_a_rule_about_a_claim_is_shown_as_it_is_written(rule: Claim, written: str) -> None:
+    assert repr(rule) == written
+
+
+def test_what_was_given_may_change_and_the_rule_does_not() -> None:
+    given = ["a"]
+    rule = Claim("x", one_of=given)
+    given.append("b")
+    assert met(rule, x="a") is True
+    assert met(rule, x="b") is False
+    assert repr(rule) == "Claim(['x'], one_of=('a',))"
+
+
+def test_what_only_looks_like_a_rule_is_another_thing() -> None:
+    class Likeness:
+        def __repr__(self) -> str:
+            return repr(Claim("x", equals=1))
+
+    assert Claim("x", equals=1) != Likeness()
+
+
+@pytest.mark.parametrize(
+    ("rule", "member"),
+    [
+        (Claim("x", equals=1), "equals"),
+        (Acr("gold"), "max_age"),
+        (AuthorizationDetails("t"), "type"),
+        (ExternalPolicy("opa", yes), "timeout"),
+    ],
+)
+def test_a_rule_does_not_change(rule: Requirement, member: str) -> None:
+    with pytest.raises(AttributeError):
+        setattr(rule, member, 7)
 
 
 @pytest.mark.parametrize("rule", [rule for rule, _ in RULES], ids=str)

@@ -390,6 +390,15 @@ def test_scopes_are_judged_where_the_profile_says_they_are(
     assert failures(good_claims(**claims), a_policy(profile=profile)) == expected
 
 
+def test_a_path_may_lead_as_deep_as_it_likes() -> None:
+    deep = Profile.GENERIC.replace(scopes=[["a", "b", "c", "d"]], audience=[["x", "y", "z"]])
+    claims = without("aud") | {"a": {"b": {"c": {"d": 7}}, "d": "x"}, "x": {"y": {"z": "https://other.test"}}}
+    assert failures(claims, a_policy(profile=deep)) == [
+        ("x.y.z", Reason.AUDIENCE_MISMATCH),
+        ("a.b.c.d", Reason.CLAIM_MALFORMED),
+    ]
+
+
 # --- times ----------------------------------------------------------------------------------------------------------
 
 NO_DATES = [
@@ -593,6 +602,56 @@ def test_the_error_carries_the_first_reason_and_every_failure() -> None:
         "sub: claim_malformed, expected a string without control characters; "
         "exp: token_expired, expected more than 1699999970"
     )
+
+
+NAMES = "expected a string or an array of strings"
+AN_IDENTIFIER = "expected a string without control characters"
+A_DATE = "expected seconds since the epoch, as a number"
+
+
+@pytest.mark.parametrize(
+    ("claim", "value", "options", "expected"),
+    [
+        ("iss", "https://x.test", {}, "expected exactly 'https://issuer.test'"),
+        ("tid", "fabrikam", {"tenant": ("tid", "contoso")}, "expected exactly 'contoso', as in iss"),
+        ("aud", "x", {"audience": frozenset({"c", "a", "b"})}, "expected one of a, b, c"),
+        ("aud", 7, {}, NAMES),
+        ("cnf", {"jkt": "x"}, {}, "expected a token that is not bound to a key"),
+        ("typ", "ID", {}, "expected an access token"),
+        ("sub", 7, {}, AN_IDENTIFIER),
+        ("azp", 7, {}, AN_IDENTIFIER),
+        ("scope", 7, {}, NAMES),
+        ("exp", "x", {}, A_DATE),
+        ("nbf", "x", {}, A_DATE),
+        ("iat", None, {}, A_DATE),
+        ("nbf", NOW + 1000, {}, "expected at most 1700000030"),
+        ("iat", NOW + 1000, {}, "expected at most 1700000030"),
+        ("iat", NOW - 1000, {"max_age": 60.5}, "expected at most 60.5 s ago"),
+        ("exp", NOW + 5000, {"max_lifetime": 600.0}, "expected at most 600 s after iat"),
+        ("exp", NOW - 1000, {}, "expected more than 1699999970"),
+    ],
+)
+def test_a_failure_says_what_was_expected_and_keeps_what_was_there(
+    claim: str, value: object, options: dict[str, Any], expected: str
+) -> None:
+    (failure,) = failed_claims(good_claims(**{claim: value}), a_policy(**options), NOW)
+    assert (failure.claim, failure.expected, failure.actual) == (claim, expected, value)
+
+
+@pytest.mark.parametrize(
+    ("claim", "options", "expected"),
+    [
+        ("iss", {}, "expected exactly 'https://issuer.test'"),
+        ("aud", {"audience": frozenset({"c", "a", "b"})}, "expected one of a, b, c"),
+        ("exp", {}, "expected when the token expires"),
+        ("iat", {"max_age": 60.0}, "required by max_age and max_lifetime"),
+    ],
+)
+def test_a_claim_that_is_not_there_is_told_with_what_was_expected(
+    claim: str, options: dict[str, Any], expected: str
+) -> None:
+    (failure,) = failed_claims(without(claim), a_policy(**options), NOW)
+    assert (failure.claim, failure.expected, failure.actual) == (claim, expected, None)
 
 
 @pytest.mark.parametrize("claim", ["iss", "tid", "aud", "sub", "scope", "exp", "nbf", "iat", "cnf", "jti", "client_id"])

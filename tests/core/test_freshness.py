@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import fields
 from itertools import product
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from jwt_asgi import ConfigurationError, KeyCaching
 from jwt_asgi._core.freshness import (
+    NEGATIVE_SECONDS,
     Bucket,
     Facts,
     State,
@@ -303,6 +305,8 @@ def test_the_longest_wait_can_be_another() -> None:
         pytest.param("\u0667", 0.0, id="a digit of another script"),
         pytest.param("Tue, 14 Nov 2023 22:13:50 GMT", 30.0, id="a date"),
         pytest.param("Tuesday, 14-Nov-23 22:13:50 GMT", 30.0, id="a date in the form of RFC 850"),
+        pytest.param("14 Nov 2023 22:13:50 GMT", 30.0, id="a date that begins with digits"),
+        pytest.param("Tue, 14 Nov 2023 17:13:50 -0500", 30.0, id="a date in another zone"),
         pytest.param("Tue, 14 Nov 2023 22:13:20 GMT", 0.0, id="now"),
         pytest.param("Thu, 01 Jan 1970 00:00:00 GMT", 0.0, id="a date in the past"),
         pytest.param("Tue, 99 Nov 2023 22:13:50 GMT", 0.0, id="a day that no month has"),
@@ -311,6 +315,18 @@ def test_the_longest_wait_can_be_another() -> None:
 )
 def test_retry_after_is_seconds_or_a_date(value: str, seconds: float) -> None:
     assert retry_after(value, 1_700_000_000.0) == seconds
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone of a process cannot be set on Windows")
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "XXX+5"])
+def test_a_date_that_names_no_zone_is_in_utc_wherever_the_server_is(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # RFC 9110 section 5.6.7
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        waits = retry_after("Tue Nov 14 22:13:50 2023", 1_700_000_000.0)
+    time.tzset()
+    assert waits == 30.0
 
 
 @pytest.mark.parametrize("default", [60.0, 600.0, 7200.0])
@@ -345,6 +361,7 @@ def test_the_default_counts_as_it_is(default: float) -> None:
         pytest.param({"cache-control": "max-age=21600"}, 3600.0, id="six hours"),
         pytest.param({"cache-control": "max-age=9999999999"}, 3600.0, id="ten digits"),
         pytest.param({"cache-control": f"max-age={'9' * 30}"}, 3600.0, id="thirty digits (RFC 9111 section 1.2.2)"),
+        pytest.param({"cache-control": f"max-age={'0' * 30}900"}, 900.0, id="thirty zeros in front"),
         pytest.param({"cache-control": "no-store"}, 300.0, id="no-store"),
         pytest.param({"cache-control": "no-cache"}, 300.0, id="no-cache"),
         pytest.param({"cache-control": "No-Cache"}, 300.0, id="no-cache in another case"),
@@ -357,6 +374,7 @@ def test_the_default_counts_as_it_is(default: float) -> None:
         pytest.param({"cache-control": "max-age=900", "age": "5000"}, 300.0, id="Age above max-age"),
         pytest.param({"cache-control": "max-age=900", "age": "-100"}, 900.0, id="a negative Age"),
         pytest.param({"cache-control": "max-age=900", "age": "junk"}, 900.0, id="an Age that is none"),
+        pytest.param({"cache-control": "max-age=900", "age": "100x"}, 900.0, id="an Age with junk behind"),
         pytest.param({"cache-control": "max-age=900", "age": ""}, 900.0, id="an empty Age"),
         pytest.param({"age": "100"}, 600.0, id="Age alone"),
         pytest.param({"expires": "Thu, 01 Jan 1970 00:00:00 GMT"}, 600.0, id="Expires is not looked at"),
@@ -410,6 +428,12 @@ def test_zero_seconds_are_refused_where_they_would_stop_everything(option: str) 
     assert caught.value.option == f"key_caching {option}"
 
 
+@pytest.mark.parametrize("option", OPTIONS)
+def test_any_time_is_a_time(option: str) -> None:
+    changes: dict[str, Any] = {option: 0.001} | ({"least_ttl": 0.001} if option == "most_ttl" else {})
+    assert getattr(KeyCaching(**changes), option) == 0.001
+
+
 def test_serving_stale_and_waiting_can_be_switched_off() -> None:
     caching = KeyCaching(stale_if_error=0, stale_wait=0)
     assert (caching.stale_if_error, caching.stale_wait) == (0, 0)
@@ -423,9 +447,37 @@ def test_the_least_may_not_be_more_than_the_most() -> None:
     with pytest.raises(ConfigurationError) as caught:
         KeyCaching(least_ttl=61, most_ttl=60)
     assert caught.value.option == "key_caching least_ttl"
+    assert "expected at most most_ttl; got 61" in caught.value.detail
 
 
 def test_key_caching_cannot_be_changed() -> None:
     caching = KeyCaching()
     with pytest.raises(AttributeError):
         caching.ttl = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("value", "member"),
+    [
+        (Times(1.0, 2.0, 3.0, 4.0), "hard_until"),
+        (Facts(known=True), "known"),
+        (Bucket(), "level"),
+    ],
+)
+def test_what_a_decision_is_made_of_cannot_be_changed(value: object, member: str) -> None:
+    with pytest.raises(AttributeError):
+        setattr(value, member, 9.0)
+
+
+@pytest.mark.parametrize("kind", [KeyCaching, Facts])
+def test_options_and_facts_are_given_by_name(kind: Any) -> None:
+    with pytest.raises(TypeError):
+        kind(600.0)
+
+
+def test_a_kid_that_is_not_published_is_looked_for_again_after_half_a_minute() -> None:
+    assert NEGATIVE_SECONDS == 30.0
+
+
+def test_a_state_has_the_name_that_a_status_shows() -> None:
+    assert [state.value for state in State] == ["empty", "fresh", "ageing", "stale", "expired"]

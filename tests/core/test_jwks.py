@@ -655,6 +655,13 @@ def test_a_shared_secret_answers_to_no_kid_and_its_algorithms() -> None:
     assert keys.lookup("mac", "HS256") is None
 
 
+def test_a_shared_secret_is_of_any_issuer_and_was_never_published() -> None:
+    keys = secret_key(b"s" * 32, ["HS256"])
+    (key,) = keys.keys
+    assert (key.issuer, key.private, key.member) == (None, False, "")
+    assert (keys.private, keys.skipped) == ((), ())
+
+
 def test_nothing_tells_about_a_shared_secret() -> None:
     (key,) = secret_key(b"s3cret" * 12, ["HS256"]).keys
     assert key.thumbprint == ""

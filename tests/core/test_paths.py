@@ -43,6 +43,7 @@ def covers(pattern: str, scope: Mapping[str, Any]) -> dict[str, str] | None:
         ("/api", "/api/x/api/y", "/x/api/y"),
         # Litestar routes these to /y and /x, whatever is before it
         ("/api", "/x/api/y", ""),
+        ("/ap", "/xy/ap", ""),
         ("/api", "/apix", ""),
         ("/api", "//api/x", ""),
         ("/api/", "/api/x", ""),
@@ -93,6 +94,8 @@ def test_a_preflight_is_an_options_request_with_both_headers(members: dict[str, 
         ("/a", request("/a/"), False),
         ("/a/*", request("/a/b"), True),
         ("/a/*", request("/a/b/"), True),
+        ("/a/*", request("/b/c"), False),
+        ("/a/*", request("/x/a/b"), False),
         ("/a/*", request("/a/b//"), False),
         ("/a/*", request("/a/b/../"), False),
         ("/a/*", request("/a/"), False),
@@ -195,6 +198,7 @@ def test_no_rule_covers_a_path_that_was_encoded_for_no_good_reason(code: bytes) 
         ("GET /a", websocket("/a"), False),
         ("HEAD /a", request("/a"), False),
         ("POST /a", request("/a", "Post"), True),
+        ("POST /a", request("/a", "HEAD"), False),
         ("PURGE /a", request("/a", "PURGE"), True),
         ("WEBSOCKET /a", websocket("/a"), True),
         ("WEBSOCKET /a", request("/a"), False),
@@ -257,6 +261,9 @@ def test_every_rule_that_covers_a_request_must_be_met_in_whatever_order() -> Non
         "/{a}x",
         "/x{a}",
         "/{a",
+        "/a}",
+        "/a*/*",
+        "/*/*",
         "/{a:path}",
         "/{a}/{a}",
         "get /a",
@@ -276,6 +283,29 @@ def test_a_pattern_that_would_not_mean_what_it_says_stops_the_start(pattern: Any
     with pytest.raises(ConfigurationError) as caught:
         RouteRules({pattern: A})
     assert caught.value.option == "rules"
+    patterns = '"/path", "/path/{id}", "/path/*", "GET /path" or "WEBSOCKET /path"'
+    assert f"expected {patterns}" in caught.value.detail
+    assert caught.value.detail.endswith(f"; got {pattern!r}")
+
+
+@pytest.mark.parametrize("pattern", ["/{a}/{a}", "/a//b", "/{a}x"])
+def test_a_pattern_that_no_request_can_match_is_told_apart(pattern: str) -> None:
+    with pytest.raises(ConfigurationError, match="with each parameter once, and segments as they are when decoded"):
+        RouteRules({pattern: A})
+
+
+@pytest.mark.parametrize("pattern", ["", "a", "/a*", "/*/a", "/a*/*", "/*/*", "get /a", "GET  /a", None, b"/a"])
+def test_an_exemption_that_would_not_mean_what_it_says_stops_the_start(pattern: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Exemption.parse(pattern)
+    assert caught.value.detail == f'exempt: expected "/path", "/path/*" or "GET /path"; got {pattern!r}'
+
+
+def test_an_exemption_is_a_value() -> None:
+    made = Exemption.parse("GET /a/*")
+    assert made == Exemption("GET", "/a/", below=True)
+    with pytest.raises(AttributeError):
+        made.path = "/"  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("rules", [None, [("/a", A)], "/a", {"/a": None}, {"/a": "a"}, {"/a": Scope}, {"/a": True}])
@@ -283,3 +313,8 @@ def test_rules_are_requirements_by_their_patterns(rules: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         RouteRules(rules)
     assert caught.value.option == "rules"
+    if isinstance(rules, Mapping):
+        assert caught.value.detail.endswith(f"expected a requirement for '/a'; got {rules['/a']!r}")
+    else:
+        dictionary = '{"GET /todos/{id}": Scope("todos:read")}'
+        assert caught.value.detail.endswith(f"expected a dict, as {dictionary}; got {rules!r}")

@@ -11,6 +11,7 @@ from jwt_asgi import ConfigurationError, Profile, Reason, Skip, TokenError
 from jwt_asgi._core.policy import (
     ASYMMETRIC_ALGORITHMS,
     MAX_LEEWAY,
+    PLACEHOLDER,
     SYMMETRIC_ALGORITHMS,
     TENANT,
     Policy,
@@ -67,6 +68,39 @@ def test_a_policy_cannot_be_changed() -> None:
     made = policy()
     with pytest.raises(AttributeError):
         made.leeway = 1e9  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("issuer", 7, "exactly as in `iss`"),
+        ("issuer", " https://issuer.test", "`iss` is compared exactly"),
+        ("audience", ["https://api.test", 7], "this API's identifier"),
+        ("algorithms", "RS256", "a list"),
+        ("algorithms", 7, "the algorithms that the issuer signs with"),
+        ("profile", "GENERIC", "a Profile, as Profile.GENERIC"),
+        ("leeway", "30", "a number of seconds from 0 to 300"),
+        ("max_age", -1, "a number of seconds from 0 to 1e+09"),
+        ("grants", {"roles": ["admin"]}, "a function of a token that returns Grants"),
+    ],
+)
+def test_a_refusal_says_what_was_expected_and_what_was_given(option: str, value: object, expected: str) -> None:
+    error = refused(**{option: value})
+    assert error.option == option
+    assert expected in error.detail
+    assert repr(value) in error.detail
+
+
+def test_what_is_not_asked_for_is_none() -> None:
+    made = policy(max_age=None, max_lifetime=None)
+    assert (made.max_age, made.max_lifetime, made.grants) == (None, None, None)
+
+
+def test_a_function_of_a_token_is_kept() -> None:
+    def grants(token: object) -> None:
+        """Grant nothing."""
+
+    assert policy(grants=grants).grants is grants
 
 
 @pytest.mark.parametrize("issuer", ["https://issuer.test", "https://issuer.test/", "urn:example:issuer", "joe", "é"])
@@ -153,8 +187,20 @@ def test_public_key_algorithms_do_not_go_with_a_shared_secret() -> None:
 def test_hmac_never_goes_beside_public_keys() -> None:
     # RFC 8725 section 2.1: algorithm confusion
     detail = refused(algorithms=["RS256", "HS256"]).detail
-    assert "'HS256' cannot be allowed here" in detail
+    assert "'HS256' cannot be allowed here: HMAC needs keys=SharedSecret(...)" in detail
     assert "'RS256' cannot" not in detail
+
+
+def test_only_hmac_is_told_to_need_a_shared_secret() -> None:
+    assert "'none' cannot be allowed here. The allowed names are RS256, " in refused(algorithms=["none"]).detail
+    both = refused(algorithms=["none", "HS256"]).detail
+    assert "'none', 'HS256' cannot be allowed here: HMAC needs keys=SharedSecret(...)" in both
+
+
+@pytest.mark.parametrize(("symmetric", "allowed"), [(False, ASYMMETRIC_ALGORITHMS), (True, SYMMETRIC_ALGORITHMS)])
+def test_a_refusal_lists_the_algorithms_that_are_allowed_with_such_keys(symmetric: bool, allowed: Any) -> None:
+    assert refused(algorithms=["none"], symmetric=symmetric).detail.endswith(f"names are {', '.join(allowed)}")
+    assert f"as ['{allowed[0]}']" in refused(algorithms=[], symmetric=symmetric).detail
 
 
 @pytest.mark.parametrize("algorithms", ["RS256", "RS256 ES256", "", "none"])
@@ -236,6 +282,7 @@ def test_nothing_else_is_a_flag(value: object) -> None:
     with pytest.raises(ConfigurationError, match="expected True or False") as caught:
         flag("allow_http", value)
     assert caught.value.option == "allow_http"
+    assert f"got {value!r}" in caught.value.detail
 
 
 @pytest.mark.parametrize(("profile", "told"), [(Profile.ENTRA_V2, True), (Profile.ENTRA_V1, False)])
@@ -243,6 +290,10 @@ def test_the_profile_says_whether_a_keys_own_issuer_counts(profile: Profile, tol
     made = policy(profile=profile)
     assert made.key_issuer is told
     assert made.tenant is None
+
+
+def test_any_tenant_is_written_as_microsoft_does() -> None:
+    assert PLACEHOLDER == "{tenantid}"
 
 
 @pytest.mark.parametrize("name", ["a", "A-z_9", "9188040d-6c67-4c5b-b112-36a304b66dad", "x" * 64, "-", "_"])
@@ -333,6 +384,11 @@ def test_the_strict_profile_takes_nothing_else(header: dict[str, str]) -> None:
     assert error.detail == "expected typ to be one of: application/at+jwt, at+jwt"
 
 
+def test_the_message_lists_every_algorithm_that_is_allowed() -> None:
+    against = a_policy(algorithms=frozenset({"RS256", "ES256", "PS256"}))
+    assert header_refused({"alg": "HS256"}, against).detail == "expected one of ES256, PS256, RS256"
+
+
 def test_the_message_lists_what_the_generic_profile_takes() -> None:
     error = header_refused({"alg": "RS256", "typ": "logout+jwt"}, a_policy())
     assert error.detail == "expected typ to be one of: absent, application/at+jwt, at+jwt, jwt"
@@ -351,19 +407,3 @@ def test_the_alg_is_judged_before_the_typ() -> None:
 )
 def test_what_the_token_says_is_not_in_the_message(build: Callable[[], TokenError]) -> None:
     assert "s3cret" not in str(build())
-
-
-def test_what_maps_a_token_to_grants_is_a_function() -> None:
-    grants: Any = {"roles": ["admin"]}
-    with pytest.raises(ConfigurationError, match="grants: expected a function of a token that returns Grants"):
-        make_policy(
-            issuer="https://issuer.test",
-            audience="https://api.test",
-            algorithms=["ES256"],
-            symmetric=False,
-            profile=Profile.GENERIC,
-            leeway=0.0,
-            max_age=None,
-            max_lifetime=None,
-            grants=grants,
-        )

@@ -87,6 +87,8 @@ def test_a_resource_is_an_url_that_a_challenge_can_carry(resource: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         ProtectedResource(resource)
     assert caught.value.option == "resource"
+    expected = 'an URL without query and fragment, as "https://api.example.com/v1"'
+    assert f"expected {expected}; got {resource!r}" in caught.value.detail
 
 
 @pytest.mark.parametrize(
@@ -112,6 +114,8 @@ def test_a_member_of_a_wrong_shape_stops_the_start_and_is_named(member: str, val
     with pytest.raises(ConfigurationError) as caught:
         ProtectedResource("https://api.test", **{member: value})
     assert caught.value.option == f"resource {member}"
+    expected = "a list of texts without spaces" if member in {"scopes", "authorization_servers"} else "a text"
+    assert f"expected {expected}; got {value!r}" in caught.value.detail
 
 
 def test_the_document_names_what_is_known_and_nothing_else() -> None:
@@ -154,6 +158,8 @@ def test_a_resource_is_a_value() -> None:
     assert made == ProtectedResource("https://api.test", scopes=("a",))
     assert made.scopes == ("a",)
     assert len({made, ProtectedResource("https://api.test")}) == 2
+    with pytest.raises(AttributeError):
+        made.resource = "https://other.test"  # type: ignore[misc]
 
 
 def test_anyone_may_read_the_metadata() -> None:
@@ -183,4 +189,4 @@ def test_a_browser_may_ask_before() -> None:
 def test_another_method_is_told_which_ones_there_are(method: str) -> None:
     answer = resource_answer(b"{}", method)
     assert (answer.status, answer.body) == (405, b"")
-    assert dict(answer.headers)[b"allow"] == b"GET, HEAD, OPTIONS"
+    assert dict(answer.headers) == {b"allow": b"GET, HEAD, OPTIONS", b"content-length": b"0"}

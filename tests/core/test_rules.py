@@ -56,6 +56,7 @@ def test_a_rule_holds_or_does_not(rule: Requirement, met: bool) -> None:
     judgment = rule.judge(token, NOWHERE)
     assert judgment.truth is (Truth.YES if met else Truth.NO)
     assert judgment.missing == (() if met else (str(rule),))
+    assert judgment.reasons == (frozenset() if met else {rule.reason})
     assert rule.judge(None, NOWHERE).truth is Truth.NO
 
 
@@ -65,6 +66,7 @@ def test_a_token_that_names_nobody_is_nobodys(rule: Requirement) -> None:
     del claims["sub"], claims["client_id"]
     token = AccessToken(Verified({"alg": "RS256"}, claims, KEY), Profile.GENERIC)
     assert rule.met_by(token, at(id="user-1")) is False
+    assert rule.met_by(token, NOWHERE) is not True, "nobody is not whoever the route does not name"
 
 
 @pytest.mark.parametrize(
@@ -191,7 +193,9 @@ def test_a_scope_is_one_scope(name: Any) -> None:
         Scope(name)
 
 
-@pytest.mark.parametrize("name", ["doc{id}", "{id}read", "{a}{b}", "{{id}}", "doc1{id}", "{id}}", "a:{b}:{c}{d}"])
+@pytest.mark.parametrize(
+    "name", ["doc{id}", "a{id}", "1{id}", "{id}read", "{a}{b}", "{{id}}", "doc1{id}", "{id}}", "a:{b}:{c}{d}"]
+)
 def test_a_parameter_in_a_scope_stands_between_separators(name: str) -> None:
     with pytest.raises(ConfigurationError, match="between separators") as caught:
         Scope(name)
@@ -234,6 +238,28 @@ def test_a_name_is_a_text(kind: Any, name: Any) -> None:
     assert caught.value.option == kind.__name__
 
 
+@pytest.mark.parametrize(
+    ("kind", "arguments", "detail"),
+    [
+        (PathParam, ["a-b"], """PathParam: expected the name of a path parameter, as "id"; got 'a-b'"""),
+        (
+            Scope,
+            ["a b"],
+            'Scope: expected one scope, without spaces and quotes; for two, write Scope("a") & Scope("b"); got \'a b\'',
+        ),
+        (Scope, ["x:a{id}"], """Scope: expected {id} between separators, as in "doc:{id}:read"; got 'x:a{id}'"""),
+        (Role, [""], "Role: expected a name; got ''"),
+        (Permission, [7], "Permission: expected a name; got 7"),
+        (Issuer, [], "Issuer: expected one or more texts, or PathParam; got none"),
+        (Client, ["a", 7], "Client: expected one or more texts, or PathParam; got 'a', 7"),
+    ],
+)
+def test_a_refusal_says_what_was_expected_and_what_was_given(kind: Any, arguments: list[Any], detail: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        kind(*arguments)
+    assert caught.value.detail == detail
+
+
 RULES: list[Requirement] = [
     AnyToken(),
     Scope("a"),
@@ -272,6 +298,16 @@ def test_a_rule_does_not_change(rule: Requirement) -> None:
     for name in ("name", "values", "left", "inner", "more"):
         with pytest.raises((AttributeError, TypeError)):
             setattr(rule, name, "b")
+
+
+def test_whoever_changes_a_rule_reads_that_it_is_read_only() -> None:
+    with pytest.raises(AttributeError, match="a rule is read-only; values cannot be set"):
+        Subject("a").values = ("b",)
+
+
+def test_a_path_parameter_does_not_change() -> None:
+    with pytest.raises(AttributeError):
+        PathParam("id").name = "other"  # type: ignore[misc]
 
 
 def test_a_rule_is_shown_as_it_is_written() -> None:

@@ -457,6 +457,33 @@ def test_a_header_that_was_read_before_is_judged_as_the_first_time(size: int) ->
         assert (untrusted.kid, untrusted.claims, untrusted.signature) == ("key-2", {"a": 2}, b"another")
 
 
+def test_headers_are_shared_while_they_are_small() -> None:
+    # 64 of them, of 512 bytes: what strangers send takes 32 KiB of memory at most
+    for length, shared in ((512, True), (514, False)):
+        filler = "x" * (length * 3 // 4 - len('{"alg":"RS256","x":""}'))
+        token = compact({"alg": "RS256", "x": filler}, {})
+        assert token.index(b".") == length
+        assert (parse_token(token).header is parse_token(token).header) is shared
+
+
+@pytest.mark.parametrize(
+    ("token", "detail"),
+    [
+        (7, "expected the token as str or bytes; got int"),
+        ("a" * 16_385, "expected at most 16384 bytes"),
+        ("\u00e9", "expected ASCII alone"),
+        ("a.b", "expected three segments, separated by dots"),
+        (compact([], {}), "the header is not a JSON object in strict UTF-8"),
+        (compact(HEADER, []), "the payload is not a JSON object in strict UTF-8"),
+        (compact({"alg": 7}, {}), "expected alg to be a string"),
+        (compact({"alg": "RS256", "kid": ""}, {}), "expected kid to be a string of 1 to 256 characters"),
+        (compact({"alg": "RS256", "typ": 7}, {}), "expected typ to be a string"),
+    ],
+)
+def test_a_refusal_says_what_was_expected(token: Any, detail: str) -> None:
+    assert refused(token).detail == detail
+
+
 def test_many_headers_do_not_mix() -> None:
     for _ in range(2):
         for number in range(200):

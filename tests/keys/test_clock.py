@@ -32,6 +32,7 @@ def times(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         pytest.param(86_400.0, 5.0, 86_400.0, id="asleep, and awake again"),
         pytest.param(-5.0, 0.0, 0.0, id="wall alone set back"),
         pytest.param(6.0, 5.0, 5.0, id="noise"),
+        pytest.param(7.0, 5.0, 7.0, id="a nap of two seconds"),
     ],
 )
 def test_the_monotonic_step_counts_unless_the_machine_slept(

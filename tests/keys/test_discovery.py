@@ -141,7 +141,8 @@ async def test_an_issuer_that_is_but_a_slash_away_is_refused_with_a_hint(
 ) -> None:
     detail = await failure(ScriptedFetch(document(issuer=named)), configured)
     assert f"expected the issuer {configured!r}; it names another one" in detail
-    assert ("differs by a trailing slash alone" in detail) is hinted
+    assert ("; it names another one, which differs by a trailing slash alone; " in detail) is hinted
+    assert ("; it names another one; " in detail) is not hinted
 
 
 @pytest.mark.parametrize("jwks_uri", ["https://keys.elsewhere.test/v1", "https://issuer.test:8443/jwks"])
@@ -178,6 +179,37 @@ async def test_where_http_is_allowed_an_issuer_under_http_may_have_its_keys_ther
         return
     with pytest.raises(KeysUnavailable, match=re.escape(text)):
         await discover_jwks_uri(issuer, fetch, timeout=5.0, allow_http=allow_http)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "asked"), [("7", "30", 30.0), ("30", "7", 30.0), ("", "7", 7.0), ("", "", 0)]
+)
+async def test_the_longer_wait_of_those_that_the_issuer_asks_for_counts(first: str, second: str, asked: float) -> None:
+    fetch = ScriptedFetch(
+        status(418), by_url={OAUTH: status(503, retry_after=first), OPENID: status(429, retry_after=second)}
+    )
+    with pytest.raises(KeysUnavailable) as caught:
+        await discover(fetch)
+    assert caught.value.retry_after == asked
+
+
+async def test_an_issuer_that_asks_for_no_patience_gets_the_usual_one() -> None:
+    with pytest.raises(KeysUnavailable) as caught:
+        await discover(ScriptedFetch(status(404)))
+    assert caught.value.retry_after == 0.0
+
+
+async def test_every_fault_is_told_in_the_order_of_the_attempts() -> None:
+    detail = await failure(ScriptedFetch(status(418), by_url={OAUTH: body(b"[]"), OPENID: status(404)}))
+    assert detail == f"{OAUTH}: expected a JSON object; {OPENID} answered 404"
+
+
+async def test_both_places_are_asked_for_json_within_bounds() -> None:
+    fetch = ScriptedFetch(status(404))
+    await failure(fetch)
+    assert [(dict(call.headers), call.timeout, call.limit) for call in fetch.calls] == [
+        ({"accept": "application/json"}, 5.0, 512 * 1024)
+    ] * 2
 
 
 @pytest.mark.parametrize("error", [NoAnswerError("nobody there"), OSError("down"), ValueError("the fetch's own")])

@@ -60,6 +60,36 @@ async def started(**options: Any) -> Told:
     return told
 
 
+# Values
+
+
+def test_a_kind_is_told_by_its_own_name() -> None:
+    assert [kind.value for kind in Kind] == [kind.name.lower() for kind in Kind]
+
+
+def test_an_event_and_a_status_say_nothing_that_is_not_known() -> None:
+    event = KeyEvent(kind=Kind.FETCHED, issuer=ISSUER)
+    assert (event.detail, event.added, event.removed, event.retry_in) == ("", (), (), 0.0)
+    now = KeyStatus(issuer=ISSUER, state=State.FRESH, counters={})
+    assert (now.required, now.jwks_uri, now.kids, now.skipped) == (True, None, (), ())
+    assert (now.age, now.refresh_in, now.expires_in) == (None, None, None)
+    assert (now.failures, now.error, now.retry_in) == (0, "", 0.0)
+
+
+def test_an_event_and_a_status_cannot_be_changed_and_are_made_by_name() -> None:
+    event: Any = KeyEvent(kind=Kind.FETCHED, issuer=ISSUER)
+    now: Any = KeyStatus(issuer=ISSUER, state=State.FRESH, counters={})
+    for told in (event, now):
+        with pytest.raises(AttributeError):
+            told.issuer = "https://other.test"
+    make_event: Any = KeyEvent
+    with pytest.raises(TypeError):
+        make_event(Kind.FETCHED, ISSUER)
+    make_status: Any = KeyStatus
+    with pytest.raises(TypeError):
+        make_status(ISSUER, State.FRESH, {})
+
+
 # What a fetch tells
 
 

@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from jwt_asgi._keys import flight as flight_module
-from jwt_asgi._keys.flight import Flight, pause
+from jwt_asgi._keys.flight import Flight, on_asyncio, pause
 
 THREAD = "jwt-asgi keys"
 Work = Callable[[Flight], Coroutine[Any, Any, None]]
@@ -64,6 +64,13 @@ def no_thread_is_left() -> None:
         if thread.name == THREAD:
             thread.join(5)
             assert not thread.is_alive()
+
+
+def test_it_tells_when_it_began_how_it_asks_and_that_nobody_has_waited_in_vain_yet() -> None:
+    flight = Flight(7.0, 10.0, past_caches=True)
+    assert (flight.began, flight.deadline, flight.past_caches) == (7.0, 10.0, True)
+    assert (flight.result, flight.slow) == (None, False)
+    assert Flight(0.0, 1.0, past_caches=False).past_caches is False
 
 
 # How it lands
@@ -391,6 +398,14 @@ def test_giving_up_on_trio_waits_for_nothing_and_its_thread_ends_with_the_attemp
 
 
 # Which event loop this is
+
+
+def test_outside_of_every_event_loop_nothing_runs_on_asyncio() -> None:
+    assert on_asyncio() is False
+
+
+async def test_in_an_event_loop_of_asyncio_it_does() -> None:
+    assert on_asyncio() is True
 
 
 @on_both

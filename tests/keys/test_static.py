@@ -20,6 +20,8 @@ from jwt_asgi import (
     TrustedIssuer,
     Verifier,
 )
+from jwt_asgi._core.freshness import State
+from jwt_asgi._keys.ledger import COUNTERS
 from jwt_asgi.testing import TestIssuer
 from jwt_asgi.types import FetchResponse
 from tests.keys.script import ALG, jwk, jwks
@@ -104,8 +106,14 @@ def test_what_holds_no_usable_key_is_refused_at_start(given: Mapping[str, Any] |
 
 @pytest.mark.parametrize("given", [None, 7, ["keys"], object(), "\ud800", {"keys": {1}}, {"keys": [b"x"]}])
 def test_what_is_no_key_set_at_all_is_refused_at_start(given: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"expect(s|ed) a JWK Set"):
+    with pytest.raises(ConfigurationError, match=r"expect(s|ed) a JWK Set") as caught:
         StaticKeys(given)
+    assert caught.value.option == "keys"
+
+
+def test_the_operator_reads_what_a_key_set_may_be_given_as() -> None:
+    with pytest.raises(ConfigurationError, match="StaticKeys expects a JWK Set as a dict, JSON text or bytes"):
+        StaticKeys(7)  # type: ignore[arg-type]
 
 
 def test_one_bad_key_does_not_spoil_a_static_set() -> None:
@@ -115,8 +123,11 @@ def test_one_bad_key_does_not_spoil_a_static_set() -> None:
 
 @pytest.mark.parametrize("name", ["missing.json", "", "a\0b"])
 def test_a_file_that_cannot_be_read_is_refused_with_its_name(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigurationError, match="cannot read"):
+    with pytest.raises(ConfigurationError) as caught:
         StaticKeys.from_file(f"{tmp_path}/{name}")
+    assert caught.value.option == "keys"
+    assert f"cannot read {tmp_path}/{name}: " in caught.value.detail
+    assert any(why in caught.value.detail for why in ("No such file", "Is a directory", "null byte"))
 
 
 def test_a_file_that_holds_no_key_set_is_refused(tmp_path: Path) -> None:
@@ -163,14 +174,26 @@ def test_the_length_counts_bytes() -> None:
     ids=["public PEM", "private PEM", "certificate", "ssh-rsa", "ecdsa", "JWK Set", "JWK"],
 )
 def test_a_key_file_is_no_secret(secret: str | bytes) -> None:
-    with pytest.raises(ConfigurationError, match="was given a key file, not a secret"):
+    with pytest.raises(ConfigurationError, match="was given a key file, not a secret; use StaticKeys") as caught:
         SharedSecret(secret)
+    assert caught.value.option == "keys"
 
 
 @pytest.mark.parametrize("secret", [None, 7, ["x" * 64], bytearray(64), "\ud800" * 64])
 def test_a_secret_is_text_or_bytes(secret: Any) -> None:
-    with pytest.raises(ConfigurationError, match="SharedSecret expects"):
+    with pytest.raises(ConfigurationError, match="SharedSecret expects") as caught:
         SharedSecret(secret)
+    assert caught.value.option == "keys"
+
+
+def test_the_operator_reads_what_a_secret_may_be_and_how_one_is_made() -> None:
+    with pytest.raises(ConfigurationError, match="SharedSecret expects str or bytes; got int"):
+        SharedSecret(7)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="SharedSecret expects text that can be encoded in UTF-8"):
+        SharedSecret("\ud800")
+    with pytest.raises(ConfigurationError, match=r"print\(secrets.token_urlsafe\(64\)\)") as caught:
+        SharedSecret("short").source(ISSUER, ["HS256"])
+    assert caught.value.option == "keys"
 
 
 def test_nothing_shows_the_secret() -> None:
@@ -203,6 +226,38 @@ def test_a_secret_verifies_with_the_algorithms_it_was_allowed_for_alone() -> Non
     source = SharedSecret(SECRET).source("https://issuer.test", ["HS256"])
     assert source.lookup(None, "HS512") is None
     assert source.lookup(None, "RS256") is None
+
+
+# What a verifier asks of any key source
+
+
+async def test_a_key_that_was_tried_already_is_not_found_again() -> None:
+    source = StaticKeys(DOCUMENT).source(ISSUER, [ALG])
+    found = await source.find("a", ALG)
+    with pytest.raises(TokenError) as caught:
+        await source.find("a", ALG, besides=found)
+    assert caught.value.reason is Reason.KEY_UNKNOWN
+    with pytest.raises(TokenError):
+        await source.find("b", ALG, besides=found)
+    assert source.refresh_on_bad_signature is False
+
+
+async def test_keys_at_hand_are_always_ready_and_there_is_nothing_to_do() -> None:
+    source = StaticKeys(DOCUMENT).source(ISSUER, [ALG])
+    await source.ready(seconds=0, retry=False)
+    await source.reload()
+    source.refresh_if_due()
+    assert source.status().ready
+
+
+def test_the_status_names_the_keys_and_what_cannot_be_used_and_no_secret() -> None:
+    given = {"keys": [jwk("a"), {"kid": "b", "kty": "oct"}, jwk("c")]}
+    counters = dict.fromkeys(COUNTERS, 0)
+    told = StaticKeys(given).source(ISSUER, [ALG]).status()
+    assert (told.issuer, told.state, told.kids, told.counters) == (ISSUER, State.FRESH, ("a", "c"), counters)
+    assert told.skipped == ("'b': its kty is none of RSA, EC, OKP",)
+    told = SharedSecret(SECRET).source(ISSUER, ["HS256"]).status()
+    assert (told.issuer, told.state, told.kids, told.skipped) == (ISSUER, State.FRESH, (), ())
 
 
 # Through TrustedIssuer

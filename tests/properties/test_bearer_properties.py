@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote_plus
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,3 +80,11 @@ def test_a_token_is_taken_exactly_where_the_grammar_has_one(value: bytes) -> Non
 @given(HEADERS.filter(lambda headers: all(name != b"authorization" for name, _ in headers)), QUERIES)
 def test_nothing_else_in_a_request_is_a_token(headers: list[tuple[bytes, bytes]], query: bytes) -> None:
     assert bearer_token(headers, query) is NoToken.ABSENT
+
+
+@examples(100)
+@given(QUERIES)
+def test_a_token_in_the_query_is_found_as_another_parser_reads_it(query: bytes) -> None:
+    found = result([(b"authorization", b"Bearer a")], query)
+    names = [unquote_plus(pair.partition("=")[0]) for pair in query.decode("latin-1").split("&") if pair]
+    assert found == (Reason.CREDENTIALS_DUPLICATE if "access_token" in names else b"a")

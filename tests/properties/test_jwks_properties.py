@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jwt_asgi import KeysUnavailable, Reason
-from jwt_asgi._core.jwks import KeySet, parse_jwks
+from jwt_asgi._core.jwks import KeySet, VerifyKey, parse_jwks, parsing
 from tests.properties.strategies import JSON, examples
 
 GOOD: list[dict[str, Any]] = [
@@ -97,3 +98,27 @@ def test_looking_up_anything_gives_keys_that_fit_or_none(members: list[Any], kid
     assert keys is not None
     found = keys.lookup(kid, alg)
     assert found is None if kid != "a" else all(alg in key.algorithms for key in found or ())
+
+
+@examples(40)
+@given(st.lists(BENT | KEYS, max_size=4), st.lists(BENT | KEYS, max_size=4))
+def test_the_keys_at_hand_change_nothing_of_what_a_new_set_holds(old: list[Any], new: list[Any]) -> None:
+    before, after = (read(json.dumps({"keys": [*members, GOOD[1]]}).encode()) for members in (old, new))
+    assert before is not None
+    assert after is not None
+    steps = parsing(json.dumps({"keys": [*new, GOOD[1]]}).encode(), before.keys)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found: KeySet = done.value
+            break
+    assert [(key, key.member) for key in map(told, found.keys)] == [(key, key.member) for key in map(told, after.keys)]
+    assert found.skipped == after.skipped
+    same = {key.member: key for key in before.keys}
+    assert all(key is same[key.member] for key in found.keys if key.member in same)
+
+
+def told(key: VerifyKey) -> VerifyKey:
+    """All that is said of a key, without the object of the library."""
+    return replace(key, key=None)  # type: ignore[arg-type]

@@ -41,7 +41,11 @@ VERIFIERS: dict[str, Callable[[], Verifier]] = {
     "the strict profile": lambda: Verifier(TrustedIssuer(**STATIC, profile=Profile.RFC9068)),  # type: ignore[arg-type]
     "no audience": lambda: Verifier(TrustedIssuer(**(STATIC | {"audience": Skip.AUDIENCE_CHECK}))),  # type: ignore[arg-type]
 }
-GOOD = [ISSUER.token(scope="a b", roles=["c"]), ISSUER.token(algorithm="Ed25519", claims={"x": {"y": [1, None]}})]
+# Made when the module is read, and good for longer than any run of the suite takes
+GOOD = [
+    ISSUER.token(scope="a b", roles=["c"], expires_in=86_400),
+    ISSUER.token(algorithm="Ed25519", claims={"x": {"y": [1, None]}}, expires_in=86_400),
+]
 
 
 async def inner(scope: ASGIScope, receive: Receive, send: Send) -> None:

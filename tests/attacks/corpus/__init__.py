@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.attacks.corpus import (
     algorithm,
     claim_values,
+    dpop,
     header,
     json_text,
     jwe_and_cache,
@@ -26,6 +27,7 @@ GROUPS: dict[str, list[Case]] = {
     "claim": claim_values.CASES,
     "time": time_claims.CASES,
     "travel": travel.CASES,
+    "dpop": dpop.CASES,
     "jwe and cache": jwe_and_cache.CASES,
 }
 CASES: list[Case] = [case for group in GROUPS.values() for case in group]

@@ -31,6 +31,8 @@ RSA_WEAK = _rsa(1024)
 RSA_E1 = _rsa()
 RSA_ATTACKER = _rsa()
 EC_1 = ec.generate_private_key(ec.SECP256R1())
+EC_ENC = ec.generate_private_key(ec.SECP256R1())
+"""Published for encryption alone, too."""
 EC_ATTACKER = ec.generate_private_key(ec.SECP256R1())
 P384 = ec.generate_private_key(ec.SECP384R1())
 P521 = ec.generate_private_key(ec.SECP521R1())
@@ -96,6 +98,8 @@ ODD_MEMBERS: list[Any] = [
     public_jwk(RSA_ENC, kid="rsa-enc", use="enc", alg="RSA-OAEP"),
     public_jwk(RSA_ENC, kid="rsa-enc-noalg", use="enc"),
     public_jwk(RSA_ENC, kid="rsa-ops", key_ops=["encrypt"]),
+    public_jwk(EC_ENC, kid="ec-enc", use="enc"),
+    public_jwk(EC_ENC, kid="ec-ops", key_ops=["deriveKey"]),
     public_jwk(RSA_WEAK, kid="rsa-weak", use="sig"),
     public_jwk(RSA_E1, kid="rsa-e1", use="sig") | {"e": "AQ"},
     public_jwk(RSA_SEVEN, kid=7, use="sig"),

@@ -26,6 +26,7 @@ from tests.attacks.corpus.jws import (
 )
 from tests.attacks.corpus.keyring import (
     EC_ATTACKER,
+    EC_ENC,
     OCT_SECRET,
     RSA_ATTACKER,
     RSA_ENC,
@@ -176,6 +177,9 @@ def _members() -> list[Case]:
     }
     post_quantum = signing_input(header(alg="ML-DSA-44", kid="pq-1"), claims())
     encryption = {f"key.jwk-{kid}": by_enc(kid) for kid in ("rsa-enc", "rsa-enc-noalg", "rsa-ops")}
+    encryption |= {
+        f"key.jwk-{kid}": sign(EC_ENC, header(alg="ES256", kid=kid), claims(), "ES256") for kid in ("ec-enc", "ec-ops")
+    }
     exponent_one = {
         "key.jwk-rsa-e1": _exponent_one(kid="rsa-e1"),
         "key.jwk-rsa-e1-forged": _exponent_one(kid=ABSENT),

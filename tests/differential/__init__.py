@@ -1,0 +1,1 @@
+"""Two other libraries judge the same tokens: where they differ from us, the token itself must say why."""
