@@ -9,10 +9,12 @@ import os
 import sys
 import tomllib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.mutation.mutants import Mutant, mutants_of
+from tests.mutation.reach import Reach
 from tests.mutation.runner import killer_of, preload, reach_of
 from tests.mutation.suites import MODULES, Suite, suite_of
 from tests.mutation.swap import Collected
@@ -92,32 +94,57 @@ class Run:
     def __init__(self, module: str, mutants: list[Mutant], results: Results) -> None:
         self._module, self._mutants, self._results = module, mutants, results
         self._kills: Counter[tuple[str, str]] = Counter()
+        self._reaches: dict[Suite, Reach] = {}
 
     def run(self) -> None:
-        """Try the module's own tests, and the wider ones for those that survive."""
+        """Try the module's own tests and the wider ones in the fast way, and what survives by the import."""
         left = [mutant for mutant in self._mutants if mutant.name not in self._results.by_name]
         suites = [files for files in suite_of(self._module) if files]
-        for files in suites:
-            left = self._over(left, files, keep=files is suites[-1]) if left else []
+        for way in (self._by_swap, self._by_import):
+            for files in suites:
+                left = way(left, files) if left else []
+        for mutant in left:
+            self._results.add(mutant.name, "")
 
-    def _over(self, mutants: list[Mutant], files: Suite, *, keep: bool) -> list[Mutant]:
-        reach = reach_of(self._module, files)
-        preload(reach.modules)
+    def _by_swap(self, mutants: list[Mutant], files: Suite) -> list[Mutant]:
+        reach = self._reach(files)
         collected = Collected(self._module, mutants, files)
+        numbers = {mutant.name: number for number, mutant in enumerate(mutants)}
+
+        def killer(mutant: Mutant) -> str:
+            tests = self._in_order(mutant, reach.of(mutant.lines))
+            return collected.killer_of(numbers[mutant.name], tests) if mutant.lines else ""
+
+        left = self._over(mutants, killer)
+        collected.close()
+        return left
+
+    def _by_import(self, mutants: list[Mutant], files: Suite) -> list[Mutant]:
+        reach = self._reach(files)
+
+        def killer(mutant: Mutant) -> str:
+            return killer_of(self._module, mutant, files, self._in_order(mutant, reach.of(mutant.lines)))
+
+        return self._over(mutants, killer)
+
+    def _over(self, mutants: list[Mutant], killer: Callable[[Mutant], str]) -> list[Mutant]:
+        """Note what is killed; return what survives."""
         survivors = []
         for number, mutant in enumerate(mutants):
-            tests = self._in_order(mutant, reach.of(mutant.lines))
-            by = collected.killer_of(number, tests) if tests and mutant.lines else ""
-            by = by or (killer_of(self._module, mutant, files, tests) if tests else "")
-            self._kills[mutant.scope, by] += 1
-            if by or keep:
+            if by := killer(mutant):
+                self._kills[mutant.scope, by] += 1
                 self._results.add(mutant.name, by)
-            if not by:
+            else:
                 survivors.append(mutant)
             if not (number + 1) % 50:
                 print(f"{self._module}: {number + 1} of {len(mutants)}", file=sys.stderr, flush=True)
-        collected.close()
         return survivors
+
+    def _reach(self, files: Suite) -> Reach:
+        if files not in self._reaches:
+            self._reaches[files] = reach_of(self._module, files)
+            preload(self._reaches[files].modules)
+        return self._reaches[files]
 
     def _in_order(self, mutant: Mutant, tests: dict[str, float]) -> dict[str, float]:
         """What has killed a neighbour comes first, then what is fast."""
