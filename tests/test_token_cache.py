@@ -436,6 +436,20 @@ def test_one_that_another_thread_has_just_left_out_is_not_known() -> None:
     assert cache.find(b"a") is None
 
 
+def test_one_that_another_thread_has_just_put_in_is_not_known_yet() -> None:
+    cache: TokenCache = TokenCache(1)
+
+    class Late(dict[bytes, Any]):
+        def get(self, *_: Any) -> None:
+            """Find nothing, as it was not there then."""
+
+        def move_to_end(self, _: bytes) -> None:
+            """Do as if it were there now."""
+
+    cache._known = Late()  # type: ignore[assignment]
+    assert cache.find(b"a") is None
+
+
 def test_a_child_process_begins_empty() -> None:
     cache: TokenCache = TokenCache(2)
     known: Any = object()
