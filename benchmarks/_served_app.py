@@ -60,7 +60,8 @@ SERVERS = {"uvicorn": serve_uvicorn, "granian": serve_granian}
 
 def end_with_stdin() -> None:
     """Stop the server when nobody is left who would."""
-    sys.stdin.read()
+    # Not sys.stdin.read(): its lock would be held in a worker that is forked
+    os.read(0, 1)
     signal.raise_signal(signal.SIGTERM)
 
 

@@ -226,7 +226,11 @@ def served(contender: Contender, site: Site, server: str) -> Iterator[Served]:
         yield Served(f"http://127.0.0.1:{port}{PATH}", process.pid)
     finally:
         process.terminate()
-        process.wait(timeout=SECONDS_TO_START)
+        try:
+            process.wait(timeout=SECONDS_TO_START)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         if process.stdin is not None:
             process.stdin.close()
 
