@@ -15,6 +15,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 
 from jwt_asgi import (
+    AccessError,
     AccessToken,
     ConfigurationError,
     HttpxFetch,
@@ -34,8 +35,10 @@ from jwt_asgi._core.freshness import Bucket, State
 from jwt_asgi._keys.events import KeyStatus
 from jwt_asgi._keys.ledger import COUNTERS
 from jwt_asgi._keys.remote import RemoteKeys
+from jwt_asgi.access import Grants
 from jwt_asgi.testing import TestIssuer
 from jwt_asgi.types import Fetch, FetchResponse
+from jwt_asgi.verifier import START_SECONDS
 from tests.keys.script import FakeClock
 from tests.reasons import FAULTS_OF_A_TOKEN
 
@@ -187,8 +190,9 @@ def test_a_verifier_needs_a_trusted_issuer(issuers: tuple[Any, ...]) -> None:
 
 def test_an_issuer_is_given_once(issuer: TestIssuer) -> None:
     trusted = TrustedIssuer(**issuer.options())
-    with pytest.raises(ConfigurationError, match="expected each issuer once; put its audiences into one"):
+    with pytest.raises(ConfigurationError, match="expected each issuer once; put its audiences into one") as caught:
         Verifier(trusted, TrustedIssuer(**issuer.options()))
+    assert caught.value.option == "Verifier"
 
 
 @pytest.mark.parametrize(
@@ -883,3 +887,204 @@ async def test_a_start_waits_for_an_issuer_that_comes_up_in_time(
     async with asyncio.timeout(5):
         await warm.start("warm")
     assert time.monotonic() - began < 0.5, "one attempt is enough where the start goes on anyway"
+
+
+class Asked:
+    """What a verifier asks of its key sources, in order; each answers at once, and `faults` says who fails."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.faults: dict[str, KeysUnavailable] = {}
+        asked = self
+
+        async def ready(keys: RemoteKeys, *, seconds: float, retry: bool) -> KeysUnavailable | None:
+            asked.calls.append(("ready", keys.status().issuer, seconds, retry))
+            return asked.faults.get(keys.status().issuer)
+
+        async def reload(keys: RemoteKeys) -> None:
+            asked.calls.append(("reload", keys.status().issuer))
+            if fault := asked.faults.get(keys.status().issuer):
+                raise fault
+
+        async def aclose(keys: RemoteKeys) -> None:
+            asked.calls.append(("aclose", keys.status().issuer))
+
+        for name, method in {"ready": ready, "reload": reload, "aclose": aclose}.items():
+            monkeypatch.setattr(RemoteKeys, name, method)
+        monkeypatch.setattr(
+            RemoteKeys, "refresh_if_due", lambda keys: asked.calls.append(("refresh_if_due", keys.status().issuer))
+        )
+
+    def of(self, name: str) -> list[tuple[Any, ...]]:
+        return [call[1:] for call in self.calls if call[0] == name]
+
+
+ONE, TWO = "https://one.test", "https://two.test"
+
+
+def two_issuers() -> Verifier:
+    optional = TestIssuer("https://optional.test", algorithms=["ES256"])
+    return Verifier(
+        *(TrustedIssuer(**TestIssuer(name, algorithms=["ES256"]).options()) for name in (ONE, TWO)),
+        TrustedIssuer(**optional.options(), required=False),
+        clock=lambda: NOW,
+    )
+
+
+@pytest.mark.parametrize(("arguments", "retry"), [((), False), (("warm",), False), (("require",), True)])
+async def test_a_start_begins_with_all_required_issuers_and_then_waits_for_each_with_what_time_is_left(
+    arguments: tuple[Any, ...], retry: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Asked(monkeypatch)
+    await two_issuers().start(*arguments)
+    assert [call[:2] for call in asked.calls] == [
+        ("refresh_if_due", ONE),
+        ("refresh_if_due", TWO),
+        ("ready", ONE),
+        ("ready", TWO),
+    ]
+    (_, first, one_tries_again), (_, second, two_tries_again) = asked.of("ready")
+    assert START_SECONDS == 5.0
+    assert 0.0 <= second <= first <= START_SECONDS
+    assert one_tries_again is two_tries_again is retry
+
+
+async def test_a_start_whose_time_is_over_asks_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jwt_asgi.verifier.START_SECONDS", -1.0)
+    asked = Asked(monkeypatch)
+    await two_issuers().start("warm")
+    assert [seconds for _, seconds, _ in asked.of("ready")] == [0.0, 0.0]
+
+
+async def test_a_start_that_requires_keys_fails_without_them_and_another_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = Asked(monkeypatch)
+    asked.faults[TWO] = KeysUnavailable(Reason.KEYS_UNAVAILABLE, issuer=TWO)
+    with pytest.raises(KeysUnavailable) as caught:
+        await two_issuers().start("require")
+    assert caught.value is asked.faults[TWO]
+    asked.faults[ONE] = KeysUnavailable(Reason.KEYS_UNAVAILABLE, issuer=ONE)
+    await two_issuers().start("warm")
+    assert len(asked.of("ready")) == 4, "both are waited for, though the first has none"
+
+
+async def test_a_reload_asks_everybody_and_tells_the_first_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Asked(monkeypatch)
+    asked.faults = {name: KeysUnavailable(Reason.KEYS_UNAVAILABLE, issuer=name) for name in (ONE, TWO)}
+    with pytest.raises(KeysUnavailable) as caught:
+        await two_issuers().reload()
+    assert caught.value is asked.faults[ONE]
+    assert asked.of("reload") == [(ONE,), (TWO,), ("https://optional.test",)]
+
+
+async def test_leaving_a_verifier_gives_up_the_fetches_of_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Asked(monkeypatch)
+    async with two_issuers():
+        assert asked.calls == []
+    assert asked.of("aclose") == [(ONE,), (TWO,), ("https://optional.test",)]
+
+
+async def test_a_verifier_is_ready_when_every_required_issuer_is(issuer: TestIssuer) -> None:
+    def verifier(fetch: Fetch) -> Verifier:
+        other = trusting(TestIssuer(TWO, algorithms=["ES256"]), fetch, jwks_uri=JWKS)
+        return Verifier(TrustedIssuer(**issuer.options()), other, clock=lambda: NOW)
+
+    half = verifier(Slow(500))
+    await half.start("warm")
+    assert half.status()["https://issuer.test"].ready
+    assert half.ready() is False
+    whole = verifier(issuer.fetch)
+    await whole.start("warm")
+    assert whole.ready() is True
+
+
+async def test_a_mode_that_is_none_is_told_as_it_was_given(issuer: TestIssuer) -> None:
+    mode: Any = "eager"
+    with pytest.raises(ConfigurationError, match="expected one of lazy, warm, require; got 'eager'"):
+        await verifier_of(issuer).start(mode)
+
+
+# What it was given, and what is left
+
+
+def test_a_verifier_tells_whose_tokens_it_accepts(issuer: TestIssuer) -> None:
+    one, other = TrustedIssuer(**issuer.options()), TrustedIssuer(**TestIssuer(TWO, algorithms=["ES256"]).options())
+    assert Verifier(one, other).issuers == (one, other)
+
+
+async def test_the_time_that_a_token_is_still_good_for_counts_the_leeway(issuer: TestIssuer) -> None:
+    now = float(NOW)
+    verifier = Verifier(TrustedIssuer(**issuer.options(), leeway=30.0), clock=lambda: now)
+    token = await verifier.verify(issuer.token())
+    assert verifier.seconds_left(token) == 330.0
+    now += 400
+    assert verifier.seconds_left(token) == -70.0
+
+
+async def test_a_key_that_does_not_fit_makes_no_fetch_where_a_bad_signature_does(issuer: TestIssuer) -> None:
+    caching = KeyCaching(refresh_on_bad_signature=True)
+    verifier = verifier_of(issuer, jwks_uri=JWKS, algorithms=["ES256", "ES384"], key_caching=caching)
+    await verifier.verify(issuer.token())
+    other = TestIssuer(algorithms=["ES384"], clock=lambda: NOW)
+    kid = issuer.jwks()["keys"][0]["kid"]
+    assert await refusal(verifier, other.token(header={"kid": kid})) is Reason.KEY_UNSUITABLE
+    assert issuer.fetched == [JWKS]
+
+
+async def test_a_known_token_that_has_expired_is_refused_for_that_though_the_keys_are_gone(issuer: TestIssuer) -> None:
+    now, ageing, calls = float(NOW), FakeClock(), list[str]()
+
+    async def fetch(url: str, **options: Any) -> FetchResponse:
+        calls.append(url)
+        return await issuer.fetch(url, **options)
+
+    options = {**issuer.options(), "fetch": fetch, "jwks_uri": JWKS, "key_clock": ageing}
+    verifier = Verifier(TrustedIssuer(**options), clock=lambda: now)
+    token = issuer.token()
+    await verifier.verify(token)
+    now += 1000
+    ageing.now += 1e6
+    assert await refusal(verifier, token) is Reason.TOKEN_EXPIRED
+    assert calls == [JWKS], "nobody is asked for a token that could not be good"
+
+
+# What the application grants
+
+
+async def test_a_function_that_fails_is_told_to_the_operator_and_leaves_the_access_undecided(
+    issuer: TestIssuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def breaks(_: AccessToken) -> Grants:
+        raise LookupError("s3cret")
+
+    verifier = verifier_of(issuer, grants=breaks)
+    with pytest.raises(AccessError) as caught:
+        await verifier.verify(issuer.token())
+    assert caught.value.reason is Reason.ACCESS_UNDECIDED
+    assert caught.value.detail == "the function given as grants= failed: LookupError"
+    (record,) = caplog.records
+    assert (record.name, record.getMessage()) == ("jwt_asgi", "the function given as grants= failed")
+    assert record.exc_info is not None
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_what_a_function_returns_is_grants_at_once_or_later(issuer: TestIssuer, later: bool) -> None:
+    async def grants_later(_: AccessToken) -> Grants:
+        return Grants(roles=["admin"])
+
+    verifier = verifier_of(issuer, grants=grants_later if later else lambda _: Grants(roles=["admin"]))
+    for _ in range(2):
+        assert (await verifier.verify(issuer.token())).roles == {"admin"}
+
+
+async def test_anything_else_that_a_function_returns_is_a_fault_of_it(
+    issuer: TestIssuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def returns(_: AccessToken) -> Any:
+        return ["admin"]
+
+    assert await refusal(verifier_of(issuer, grants=returns), issuer.token()) is Reason.ACCESS_UNDECIDED
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert str(record.exc_info[1]) == "expected Grants; got list"

@@ -100,6 +100,8 @@ class Run:
         """Try the module's own tests and the wider ones in the fast way, and what survives by the import."""
         left = [mutant for mutant in self._mutants if mutant.name not in self._results.by_name]
         suites = [files for files in suite_of(self._module) if files]
+        for files in suites if left else []:
+            self._reach(files)
         for way in (self._by_swap, self._by_import):
             for files in suites:
                 left = way(left, files) if left else []
@@ -112,8 +114,8 @@ class Run:
         numbers = {mutant.name: number for number, mutant in enumerate(mutants)}
 
         def killer(mutant: Mutant) -> str:
-            tests = self._in_order(mutant, reach.of(mutant.lines))
-            return collected.killer_of(numbers[mutant.name], tests) if mutant.lines else ""
+            tests = self._tests(mutant, reach)
+            return collected.killer_of(numbers[mutant.name], tests) if tests and mutant.lines else ""
 
         left = self._over(mutants, killer)
         collected.close()
@@ -123,7 +125,8 @@ class Run:
         reach = self._reach(files)
 
         def killer(mutant: Mutant) -> str:
-            return killer_of(self._module, mutant, files, self._in_order(mutant, reach.of(mutant.lines)))
+            tests = self._tests(mutant, reach)
+            return killer_of(self._module, mutant, files, tests) if tests else ""
 
         return self._over(mutants, killer)
 
@@ -146,10 +149,16 @@ class Run:
             preload(self._reaches[files].modules)
         return self._reaches[files]
 
-    def _in_order(self, mutant: Mutant, tests: dict[str, float]) -> dict[str, float]:
-        """What has killed a neighbour comes first, then what is fast."""
-        order = sorted(tests, key=lambda name: (-self._kills[mutant.scope, name], tests[name]))
-        return {name: tests[name] for name in order}
+    def _tests(self, mutant: Mutant, reach: Reach) -> dict[str, float]:
+        """The tests that reach it: what has killed a neighbour comes first, then what is fast.
+
+        Where no test at all does, another process of one may: then they are all tests.
+        """
+        found = reach.of(mutant.lines)
+        if not found and not any(other.of(mutant.lines) for other in self._reaches.values()):
+            found = reach.of(None)
+        order = sorted(found, key=lambda name: (-self._kills[mutant.scope, name], found[name]))
+        return {name: found[name] for name in order}
 
 
 @dataclass

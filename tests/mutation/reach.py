@@ -33,16 +33,10 @@ class Reach:
     modules: list[str] = field(default_factory=list)
 
     def of(self, lines: tuple[int, int] | None) -> dict[str, float]:
-        """Return the tests that reach some lines, with their seconds.
-
-        All of them where that happens at import, and where none does: another process of a test may.
-        """
-        everything = {name: spent for name, (_, spent) in self.tests.items()}
+        """Return the tests that reach some lines, with their seconds; all of them where that happens at import."""
         wanted = frozenset() if lines is None else frozenset(range(lines[0], lines[1] + 1))
-        if wanted & self.outside:
-            return everything
-        reaching = {name: spent for name, (reached, spent) in self.tests.items() if wanted & reached}
-        return reaching or everything
+        everywhere = lines is None or bool(wanted & self.outside)
+        return {name: spent for name, (reached, spent) in self.tests.items() if everywhere or wanted & reached}
 
 
 class Tracer:

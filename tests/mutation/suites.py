@@ -26,7 +26,7 @@ MODULES = (
 # Fewer and faster ones come first. Tests by hypothesis are left out: they search at random, and are slow at it.
 _WIDER: dict[str, Suite] = {
     "_core/access.py": ("tests/test_access.py",),
-    "verifier.py": ("tests/test_token_cache.py", "tests/test_tenants.py"),
+    "verifier.py": ("tests/test_token_cache.py", "tests/test_access.py", "tests/test_tenants.py"),
 }
 
 MEASURING = {
