@@ -1,12 +1,14 @@
 """One contender as a server's process: `python -m benchmarks._served_app SERVER PORT CORE KEY`, the site on its stdin.
 
-`KEY` is the contender's, as in `_contenders.py`. The process stays on one core.
+`KEY` is the contender's, as in `_contenders.py`. The process stays on one core, and ends when its stdin does.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from threading import Thread
 
 from benchmarks._contenders import contenders
 from benchmarks._site import Site
@@ -56,11 +58,19 @@ def serve_granian(port: int) -> None:
 SERVERS = {"uvicorn": serve_uvicorn, "granian": serve_granian}
 
 
+def end_with_stdin() -> None:
+    """Stop the server when nobody is left who would."""
+    # Not sys.stdin.read(): its lock would be held in a worker that is forked
+    os.read(0, 1)
+    signal.raise_signal(signal.SIGTERM)
+
+
 def main() -> None:
     server, port, core, key = sys.argv[1:]
     if int(core) >= 0:
         os.sched_setaffinity(0, {int(core)})
     os.environ |= {SITE: sys.stdin.readline(), KEY: key}
+    Thread(target=end_with_stdin, daemon=True).start()
     SERVERS[server](int(port))
 
 

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -196,13 +196,15 @@ async def show_all(url: str, tokens: Sequence[bytes]) -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return what a process and its children have had of the CPU, all their threads; 0 where /proc does not tell."""
-    seconds = 0.0
-    for task in Path(f"/proc/{pid}/task").glob("*"):
-        with suppress(OSError):
-            seconds += int((task / "schedstat").read_text().split()[0]) / 1e9
-            seconds += sum(map(cpu_seconds, map(int, (task / "children").read_text().split())))
-    return seconds
+    """Return what a process and its children have had of the CPU, threads that have ended too; 0 where /proc is not."""
+    process = Path(f"/proc/{pid}")
+    try:
+        # proc(5): utime and stime, behind a name that may have spaces
+        ticks = sum(map(int, (process / "stat").read_text().rpartition(")")[2].split()[11:13]))
+        children = [child for task in (process / "task").glob("*/children") for child in task.read_text().split()]
+    except OSError:
+        return 0.0
+    return ticks / os.sysconf("SC_CLK_TCK") + sum(cpu_seconds(int(child)) for child in children)
 
 
 @contextmanager
@@ -224,7 +226,11 @@ def served(contender: Contender, site: Site, server: str) -> Iterator[Served]:
         yield Served(f"http://127.0.0.1:{port}{PATH}", process.pid)
     finally:
         process.terminate()
-        process.wait(timeout=SECONDS_TO_START)
+        try:
+            process.wait(timeout=SECONDS_TO_START)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         if process.stdin is not None:
             process.stdin.close()
 
@@ -291,7 +297,7 @@ def cells_of(row: Row, one: Share) -> tuple[str, str, str, str]:
 
 def percent(found: Sequence[float]) -> str:
     middle, low, high = found
-    return f"{middle:.0%} ({low:.0%} to {high:.0%})"
+    return "-" if math.isnan(middle) else f"{middle:.0%} ({low:.0%} to {high:.0%})"
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def check_metadata(case: Case) -> Finding:
     if document_of(case) is not None:
         if _issuer_fault(case) is None and not _named_uri(case)[1]:
             advice = "The service refuses this metadata: have the issuer correct it, or give --jwks-uri."
-            return fault(printable(case.refusal), expected, advice)
+            return fault(printable(case.refusal) or "it is refused", expected, advice)
         return ok("found; see issuer_mismatch, jwks_uri and http", expected)
     if all(exchange.error is not None and no_answer(exchange.error) for exchange in case.metadata):
         return not_checked("nothing answered")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from typing import Any
 
 from jwt_asgi._core.claims import failed_claims, named_audience
@@ -59,7 +60,10 @@ def run_explain(options: argparse.Namespace) -> int:
         fetch=None if options.jwks else https_fetch(options.ca_file),
         allow_http=options.allow_http,
     )
-    text = sys.stdin.read() if options.token == "-" else options.token  # noqa: S105 - the sign for standard input
+    if options.token == "-" and isinstance(sys.stdin, TextIOWrapper):  # noqa: S105 - the sign for standard input
+        # What cannot be read is no token, and is told so
+        sys.stdin.reconfigure(errors="replace")
+    text = sys.stdin.read() if options.token == "-" else options.token  # noqa: S105 - likewise
     token = text.strip().removeprefix("Bearer ").strip()
     return asyncio.run(_explain(token, issuer, time.time()))
 
@@ -172,4 +176,4 @@ def _readable(name: str, value: Any) -> str:  # noqa: ANN401 - any JSON
 def _printable(value: Any) -> str:  # noqa: ANN401 - any JSON
     """ASCII alone, so that a token cannot send control sequences to the terminal."""
     text = json.dumps(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -12,7 +12,7 @@ from typing import Any
 from tests.fuzz.packed import seeds
 
 _MISSING = """\
-atheris is not installed: pip install atheris (3.0 has wheels for Python 3.11, 3.1 for Python 3.12 and 3.13; Linux).
+atheris is not installed: pip install 'atheris>=3' (it has wheels for Python 3.11 to 3.13, on Linux).
 Without it, tests/fuzz/test_fuzz.py replays the seeds."""
 _FOLDER = Path(tempfile.gettempdir()) / "jwt-asgi-fuzz"
 """For what is found, for the seeds one by one, and for new inputs where no folder is named."""

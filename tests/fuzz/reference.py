@@ -82,10 +82,10 @@ def opinion(trusted: Sequence[Trusted], fields: Sequence[bytes], query: bytes, n
     if scheme.lower() != b"bearer":
         return Opinion(401 if _TCHAR.fullmatch(scheme) else 400)
     token = rest.lstrip(b" ")
-    if len(token) > _MOST_BYTES:
-        return Opinion(401)
-    if not _B64TOKEN.fullmatch(token) or _names_a_token(query):
+    if _names_a_token(query):
         return Opinion(400)
+    if len(token) > _MOST_BYTES or not _B64TOKEN.fullmatch(token):
+        return Opinion(401 if len(token) > _MOST_BYTES else 400)
     try:
         trust, header, claims = _sound(trusted, token.decode("ascii"), now)
     except _RefusedError:

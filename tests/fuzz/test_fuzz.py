@@ -98,7 +98,7 @@ def test_any_bytes_come_back_from_a_line() -> None:
 
 def test_without_atheris_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, ATHERIS, None)
-    with pytest.raises(SystemExit, match="pip install atheris"):
+    with pytest.raises(SystemExit, match="pip install 'atheris"):
         run("jwks", "key_set:World", "change_jwks")
 
 

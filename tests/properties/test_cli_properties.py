@@ -79,7 +79,7 @@ def test_any_token_is_explained_as_the_verifier_decides(tmp_path: Path) -> None:
         def check(token: str) -> None:
             code, text = ran("explain", *OPTIONS, "--jwks", str(tmp_path / "jwks.json"), "--", token)
             assert code == runner.run(decide(token.strip().removeprefix("Bearer ").strip()))
-            assert all(line.replace("…", "").isascii() and line.isprintable() for line in text.split("\n"))
+            assert all(line.isascii() and line.isprintable() for line in text.split("\n"))
             assert ("Accepted" in text) is (code == 0)
 
         check()
@@ -189,6 +189,9 @@ EXCHANGES = st.builds(
     BODIES,
     st.none() | st.sampled_from([FetchError("no"), NoAnswerError("x")]),
 )
+ASTRAY = Exchange(
+    url="https://issuer.test/", middle=1.7e9, seconds=0.1, response=FetchResponse(302, {"location": "https://["}, b"")
+)
 CASE = Case(
     issuer="https://issuer.test",
     given_uri=None,
@@ -206,6 +209,7 @@ CASE = Case(
     st.booleans(),
     st.sampled_from([None, "https://x/"]),
 )
+@example([ASTRAY], None, False, None)
 def test_any_answers_of_an_issuer_are_examined_in_texts_that_are_safe_to_print(
     metadata: list[Exchange], key_set: Exchange | None, discovered: bool, given_uri: str | None
 ) -> None:
