@@ -173,7 +173,7 @@ class Tally:
     def __post_init__(self) -> None:
         by_name = self.results.by_name
         ran = [mutant.name for mutant in self.mutants if mutant.name in by_name]
-        self.total = len(ran)
+        self.total, self.not_run = len(ran), len(self.mutants) - len(ran)
         self.survivors = [name for name in ran if not by_name[name]]
         self.timed_out = sum(by_name[name] == _TIME_OUT for name in ran)
         self.killed = self.total - len(self.survivors) - self.timed_out
@@ -197,7 +197,7 @@ class Tally:
 
     @property
     def is_good(self) -> bool:
-        return not (self.unlisted or self.gone or self.not_surviving)
+        return not (self.not_run or self.unlisted or self.gone or self.not_surviving)
 
 
 def justified(module: str) -> dict[str, str]:
@@ -207,12 +207,14 @@ def justified(module: str) -> dict[str, str]:
 
 
 def _table(tallies: list[Tally]) -> int:
-    print("| module | mutants | killed | timed out | survived | of these justified | score |")
-    print("|---|--:|--:|--:|--:|--:|--:|")
-    sums = [0, 0, 0, 0, 0]
+    print(
+        "| module | mutants | killed | timed out | survived | of these justified | not run yet | score of those run |"
+    )
+    print("|---|--:|--:|--:|--:|--:|--:|--:|")
+    sums = [0, 0, 0, 0, 0, 0]
     for tally in tallies:
         survived = len(tally.survivors)
-        row = [tally.total, tally.killed, tally.timed_out, survived, survived - len(tally.unlisted)]
+        row = [tally.total, tally.killed, tally.timed_out, survived, survived - len(tally.unlisted), tally.not_run]
         sums = [one + other for one, other in zip(sums, row, strict=True)]
         print(f"| {tally.module} | {' | '.join(map(str, row))} | {tally.score:.1f} % |")
     score = 100.0 * (sums[1] + sums[2]) / (sums[0] or 1)
