@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
@@ -43,6 +46,17 @@ async def receive() -> Message:
 
 async def discard(_: Message) -> None:
     pass
+
+
+async def cost_of(app: ASGIApp, scopes: Sequence[ASGIScope]) -> float:
+    """Let an application answer these requests, and return its microseconds a request: of all threads."""
+    gc.disable()
+    begun = time.process_time_ns()
+    for scope in scopes:
+        await app(scope, receive, discard)
+    taken = time.process_time_ns() - begun
+    gc.enable()
+    return taken / 1000 / len(scopes)
 
 
 async def status_of(app: ASGIApp, token: bytes | None) -> int:

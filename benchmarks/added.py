@@ -28,7 +28,7 @@ from benchmarks._added import COLUMNS, RAW, RAW_BAD, Added, Result, Row, report,
 from benchmarks._contenders import BARE, Contender, LeftOut, answers_of, chosen, fault_of
 from benchmarks._floors import raw_of
 from benchmarks._plot import plot
-from benchmarks._requests import a_scope, discard, receive
+from benchmarks._requests import a_scope, cost_of
 from benchmarks._site import Crowd, Site, bad_tokens, make_crowd, open_site
 from jwt_asgi.types import ASGIApp
 
@@ -159,19 +159,7 @@ async def run(runners: Sequence[Runner], site: Site, crowd: Crowd) -> dict[str, 
 async def one_round(runners: Sequence[Runner], tokens: Sequence[bytes], number: int) -> Round:
     first = number % len(runners)
     order = [*runners[first:], *runners[:first]]
-    return {runner.contender.key: await cost_of(runner.app, tokens) for runner in order}
-
-
-async def cost_of(app: ASGIApp, tokens: Sequence[bytes]) -> float:
-    """Let an application answer a request with each token, and return its microseconds a request: of all threads."""
-    scopes = [a_scope(token) for token in tokens]
-    gc.disable()
-    begun = time.process_time_ns()
-    for scope in scopes:
-        await app(scope, receive, discard)
-    taken = time.process_time_ns() - begun
-    gc.enable()
-    return taken / 1000 / len(tokens)
+    return {runner.contender.key: await cost_of(runner.app, [a_scope(token) for token in tokens]) for runner in order}
 
 
 def raw_cost(raw: Callable[[bytes, bytes], None], signed: Sequence[tuple[bytes, bytes]]) -> float:

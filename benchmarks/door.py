@@ -27,6 +27,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from benchmarks._requests import a_scope, answer, cost_of, receive
 from jwt_asgi import AccessToken, JWTMiddleware, Requirement, Scope, TrustedIssuer, Verifier
 from jwt_asgi.fastapi import JWTBearer, require
 from jwt_asgi.starlette import requires
@@ -37,7 +38,6 @@ RULE = Scope("todos:read")
 BATCH = 50
 ROUNDS_TO_WARM_UP = 3
 LEAST_ROUNDS = 5
-HEADERS = [(b"content-type", b"text/plain"), (b"content-length", b"2")]
 # Each group's first is what the others of the group are compared with
 GROUPS = ("ASGI", "ASGI, reads the request", "Starlette", "FastAPI")
 
@@ -89,20 +89,13 @@ async def measure(seconds: float) -> list[Cost]:
     while len(rounds) < LEAST_ROUNDS + ROUNDS_TO_WARM_UP or time.monotonic() < end:
         order = [*contenders.items()]
         first = len(rounds) % len(order)
-        rounds.append({name: await cost_of(app, name[0]) for name, app in order[first:] + order[:first]})
+        rounds.append(
+            {
+                name: await cost_of(app, [request_of(name[0]) for _ in range(BATCH)])
+                for name, app in order[first:] + order[:first]
+            }
+        )
     return [cost(rounds[ROUNDS_TO_WARM_UP:], name, found[name]) for name in contenders]
-
-
-async def cost_of(app: ASGIApp, group: str) -> float:
-    """Let an application answer some requests, and return its microseconds a request: of all threads."""
-    scopes = [a_scope(group) for _ in range(BATCH)]
-    gc.disable()
-    begun = time.process_time_ns()
-    for scope in scopes:
-        await app(scope, receive, discard)
-    taken = time.process_time_ns() - begun
-    gc.enable()
-    return taken / 1000 / BATCH
 
 
 def cost(rounds: list[Mapping[tuple[str, str], float]], name: tuple[str, str], hops: float) -> Cost:
@@ -132,7 +125,7 @@ class Hops:
 
         self._loop.call_soon_threadsafe = hop
         for _ in range(BATCH):
-            await app(a_scope(group), receive, send)
+            await app(request_of(group), receive, send)
         del self._loop.call_soon_threadsafe
         if statuses != [200] * BATCH:
             raise RuntimeError(f"{group}, {name}: expected 200; got {set(statuses)}")
@@ -191,11 +184,6 @@ def fastapi(dependency: Callable[..., Any] | None = None) -> ASGIApp:
     return app
 
 
-async def answer(_: ASGIScope, __: Receive, send: Send) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-    await send({"type": "http.response.body", "body": b"ok"})
-
-
 async def read_and_answer(scope: ASGIScope, receive: Receive, send: Send) -> None:
     await receive()
     await answer(scope, receive, send)
@@ -218,29 +206,8 @@ class Nothing(BaseHTTPMiddleware):
         return await call_next(request)
 
 
-def a_scope(group: str) -> dict[str, Any]:
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
-        "method": "POST" if "reads" in group else "GET",
-        "scheme": "http",
-        "path": "/v1/todos/7",
-        "raw_path": b"/v1/todos/7",
-        "root_path": "",
-        "query_string": b"",
-        "headers": [(b"host", b"api.test"), (b"accept", b"*/*"), (b"authorization", b"Bearer " + b"a" * 700)],
-        "client": ("127.0.0.1", 50000),
-        "server": ("127.0.0.1", 8000),
-    }
-
-
-async def receive() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
-
-
-async def discard(_: Message) -> None:
-    pass
+def request_of(group: str) -> dict[str, Any]:
+    return a_scope(b"a" * 700) | {"method": "POST" if "reads" in group else "GET"}
 
 
 def table(costs: list[Cost]) -> list[str]:
