@@ -143,7 +143,7 @@ def _check_kind(failures: list[ClaimFailure], claims: Mapping[str, Any], profile
             _fail(failures, name, reason, f"expected {' or '.join(sorted(accepted))}, by profile {profile.name}", kind)
     for name in _MARKS:
         kind = claims.get(name)
-        if kind is None or not isinstance(kind, str) or any(failure.claim == name for failure in failures):
+        if not isinstance(kind, str) or any(failure.claim == name for failure in failures):
             continue
         if kind.lower().replace("-", "_").removesuffix("_token") in _KINDS_REFUSED:
             _fail(failures, name, Reason.TYPE_NOT_ACCEPTED, "expected an access token", kind)
@@ -166,7 +166,7 @@ def _check_required(failures: list[ClaimFailure], claims: Mapping[str, Any], pro
 def _check_shapes(failures: list[ClaimFailure], claims: Mapping[str, Any], profile: Profile) -> None:
     for name in _IDENTIFIERS:
         value = claims.get(name, "")
-        if not (isinstance(value, str) and value.isprintable()) and not _is_identifier(value):
+        if not _is_identifier(value):
             _fail(failures, name, Reason.CLAIM_MALFORMED, _AN_IDENTIFIER, value)
     for path in profile.client:
         client = None if path[0] in _IDENTIFIERS else claim_at(claims, path)
