@@ -5,8 +5,9 @@ The way of a request, and the file that is each step:
     middleware.py          1  the door: scope -> token -> Verifier -> scope["jwt"], or an answer
     gate.py                   the part of it that the faces of frameworks share: a token, or a refusal and its answer
     identity.py               what the application finds on the scope
-    verdict.py                what becomes of one connection, told once, and how an answer is sent
-    passage.py                the application's way to the client and back, which ends with the token
+    answers.py                how an answer is sent to a connection that has none yet
+    passage.py                the application's way to the client and back, and what becomes of it, told once
+    expiry.py                 the passage that ends when its token does, or is renewed
     deadline.py               when a connection must end: one timer, and the tasks that wait at the door
     deadline_trio.py          the same on trio, by cancel scopes
     renewal.py                a new token from a message of an open WebSocket

@@ -33,11 +33,11 @@ from jwt_asgi._core.challenge import Answer
 from jwt_asgi._core.paths import method_of, route_path
 from jwt_asgi._core.rules import AnyToken, Scope
 from jwt_asgi.access import authorize, check_rule
+from jwt_asgi.answers import POLICY_VIOLATION, can_deny
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError
 from jwt_asgi.gate import GATE, REFUSE, Gate, GateOptions, Refuse
 from jwt_asgi.identity import set_identity
 from jwt_asgi.instrumentation import Outcome
-from jwt_asgi.verdict import POLICY_VIOLATION, can_deny
 
 __all__ = ["REFUSALS", "CurrentToken", "JWTBearer", "require"]
 

@@ -15,6 +15,7 @@ from jwt_asgi._core.resource import ProtectedResource, resource_answer
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, Reason, TokenError
 from jwt_asgi.instrumentation import Decision, Hook, LoggingHook, Outcome, tell
 from jwt_asgi.issuers import IssuerOptions, TrustedIssuer
+from jwt_asgi.token_cache import digest_of
 from jwt_asgi.types import ASGIScope
 from jwt_asgi.verifier import Verifier
 
@@ -80,7 +81,7 @@ class Gate:
             raise ConfigurationError(", ".join(unknown), f"there is no such option here; the options are {known}")
         self.verifier = _verifier(verifier, issuer, token_cache)
         # What a class of the user's own adds to `verify` must not be passed by
-        self._recalls = type(self.verifier).verify is Verifier.verify
+        self._recalls = type(self.verifier).verify is Verifier.verify and self.verifier.remembers
         self._anonymous = flag("anonymous", anonymous)
         self._realm = check_realm(realm)
         self.resource = _resource(resource)
@@ -111,10 +112,11 @@ class Gate:
             if self._anonymous:
                 return None
             raise TokenError(found.value)
+        verifier = self.verifier
         if not self._recalls:
-            return self.verifier.verify(check_token(found))
-        digest = self.verifier.digest_of(found)
-        return self.verifier.recall(digest) or self.verifier.examine(check_token(found), digest)
+            return verifier.verify(check_token(found))
+        digest = digest_of(found)
+        return verifier.recall(digest) or verifier.examine(check_token(found), digest)
 
     def refuse(
         self,

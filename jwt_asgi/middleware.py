@@ -14,14 +14,15 @@ from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.paths import Exemption, RouteRules, is_preflight, method_of, needed_scopes, route_path
 from jwt_asgi._core.policy import flag
 from jwt_asgi.access import authorize_all
+from jwt_asgi.answers import send_answer
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason
+from jwt_asgi.expiry import ExpiringPassage
 from jwt_asgi.gate import GATE, REFUSE, Gate, GateOptions, list_of
 from jwt_asgi.identity import set_identity
 from jwt_asgi.instrumentation import Outcome
-from jwt_asgi.passage import ExpiringPassage, Passage
+from jwt_asgi.passage import Passage, refuse_late
 from jwt_asgi.renewal import Reauthenticate, Renewer, check_reauthenticate
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
-from jwt_asgi.verdict import Verdict, send_answer
 from jwt_asgi.verifier import StartUp, check_start_up
 
 __all__ = ["JWTMiddleware"]
@@ -136,11 +137,10 @@ class JWTMiddleware:
                 return await self._refuse(error, token, began, scope, receive, send)
             outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
         set_identity(scope, token)
-        verdict = Verdict(self._gate, outcome, token, scope["type"], began)
-        scope[REFUSE] = verdict.refuse
+        way = self._passage(outcome, token, began, scope, receive, send)
+        scope[REFUSE] = way.refuse
         # That of a face around this door
         scope.pop(GATE, None)
-        way = self._passage(scope, receive, send, verdict, token)
         try:
             await way.run(self._app)
         except BaseException as error:
@@ -149,6 +149,8 @@ class JWTMiddleware:
         else:
             if not way.is_over:
                 await way.end()
+        finally:
+            scope[REFUSE] = refuse_late
 
     async def _see_to(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Deal with what needs no decision."""
@@ -182,11 +184,17 @@ class JWTMiddleware:
         return await self._app(scope, replay, send)
 
     def _passage(
-        self, scope: ASGIScope, receive: Receive, send: Send, verdict: Verdict, token: AccessToken | None
+        self,
+        outcome: Outcome,
+        token: AccessToken | None,
+        began: float,
+        scope: ASGIScope,
+        receive: Receive,
+        send: Send,
     ) -> Passage:
         if token is None or not self._end_at_expiry:
-            return Passage(scope, receive, send, verdict)
-        way = ExpiringPassage(scope, receive, send, verdict)
+            return Passage(self._gate, outcome, token, began, scope, receive, send)
+        way = ExpiringPassage(self._gate, outcome, token, began, scope, receive, send)
         # With the scope as it is now: a framework writes into it what it has matched
         asked = scope if self._reauthenticate is None else dict(scope)
         way.begin = partial(self._credentials, token, scope, asked)

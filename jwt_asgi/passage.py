@@ -1,63 +1,65 @@
-"""The application's way to the client and back; the one that ends when its token does, and renews it.
-
-A WebSocket is closed with 1008 (RFC 6455 section 7.4.1). A response is ended where it could be endless: where it has no
-content-length. Whatever is shorter is left alone, and pays for no timer.
-"""
+"""The application's way to the client and back, and what becomes of the connection, told once."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import sys
-from collections.abc import Awaitable, Callable, Sequence
-from enum import Enum
-from typing import Any, Protocol
+from collections.abc import Awaitable, Sequence
+from time import perf_counter
 
-from starlette.requests import ClientDisconnect
-from starlette.websockets import WebSocketDisconnect
-
-from jwt_asgi._keys.flight import on_asyncio, pause
-from jwt_asgi.deadline import AsyncioDeadline, ConnectionExpired, Deadline, Visitor
-from jwt_asgi.deadline_trio import TrioDeadline
-from jwt_asgi.errors import AccessError
+from jwt_asgi._core.access_token import AccessToken
+from jwt_asgi._core.challenge import Answer
+from jwt_asgi.answers import POLICY_VIOLATION, deny, send_answer
+from jwt_asgi.errors import AccessError, JWTASGIError
+from jwt_asgi.gate import Gate
+from jwt_asgi.instrumentation import Decision, Outcome
 from jwt_asgi.types import ASGIApp, ASGIScope, Message, Receive, Send
-from jwt_asgi.verdict import POLICY_VIOLATION, Verdict, deny, send_answer
 
-__all__ = ["Credentials", "ExpiringPassage", "Passage", "Renewal"]
+__all__ = ["Passage", "refuse_late"]
 
 _SERVER_ERROR = 500
 
-logger = logging.getLogger("jwt_asgi")
-
-
-class Renewal(Enum):
-    """What became of a message that may bring a new token."""
-
-    NONE = "none"
-    """It brings none: it is the application's."""
-    TAKEN = "taken"
-    """It is dealt with, and the connection goes on until its token expires, which may be a new one."""
-    REFUSED = "refused"
-    """The connection is closed."""
-
 
 class Passage:
-    """The application's way to the client and back: the decision is told when it first answers.
+    """The way of one connection that was let in; the decision is told when the application first answers.
 
     Until then the application may still refuse, and one request has one decision. A framework that can only close a
     WebSocket which it has refused gives its client the whole answer all the same; and a 500 is held back until the
     application has ended, since Starlette makes one of an AccessError before it raises it.
+
+    Whoever puts `refuse` on the scope must take it off at the end, and put `refuse_late` in its place: a circle would
+    keep each connection in memory until the garbage collector comes.
+
+    Args:
+        gate: Whose hooks are told.
+        outcome: Why it was let in.
+        token: With what.
+        began: When the decision did, by `perf_counter`.
+        scope: The connection.
+        receive: The server's.
+        send: The server's.
     """
 
     # Not set by `__init__`, as most connections need none of it
+    _answer: Answer | None = None
+    _refusal: Decision | None = None
     _connect: Message | None = None
     _held: Sequence[Message] = ()
+    _is_told = False
     _is_plain = False
     """A whole response has begun: whatever else is sent goes to the server as it is."""
 
-    def __init__(self, scope: ASGIScope, receive: Receive, send: Send, verdict: Verdict) -> None:
-        """Lead to the server's `receive` and `send`."""
-        self._scope, self._receive, self._send, self._verdict = scope, receive, send, verdict
+    def __init__(
+        self,
+        gate: Gate,
+        outcome: Outcome,
+        token: AccessToken | None,
+        began: float,
+        scope: ASGIScope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        self._gate, self._outcome, self._token, self._began = gate, outcome, token, began
+        self._scope, self._receive, self._send = scope, receive, send
+        self._seconds = perf_counter() - began
 
     def run(self, app: ASGIApp) -> Awaitable[None]:
         """Call the application, and return what to await; then `end` or `fail` must follow."""
@@ -71,28 +73,41 @@ class Passage:
     async def end(self) -> None:
         """See to what is left when the application has ended."""
         await self._release()
-        self._verdict.tell()
+        self._tell()
 
     async def fail(self, error: BaseException) -> bool:
         """Likewise, when it has ended in an error; return whether that was a refusal, and is answered."""
         if isinstance(error, AccessError):
-            answer = self._verdict.refuse(error)
-            self._verdict.tell()
+            answer = self.refuse(error)
+            self._tell()
             await send_answer(answer, self._scope, self._receive_connect, self._send)
             return True
         if isinstance(error, Exception):
             await self._release()
-        self._verdict.tell()
+        self._tell()
         return False
+
+    def refuse(self, error: JWTASGIError) -> Answer:
+        """Refuse after all, and return the answer for the application's framework to send: `scope[REFUSE]`.
+
+        Raises:
+            JWTASGIError: the error itself, where the application has answered already.
+        """
+        self._answer = self._gate.answer(error)
+        if self._is_told:
+            raise error
+        seconds = perf_counter() - self._began
+        self._refusal = Decision.of_error(error, token=self._token, kind=self._scope["type"], seconds=seconds)
+        return self._answer
 
     def send(self, message: Message) -> Awaitable[None]:
         """Hand a message to the server."""
         if self._is_plain:
             return self._send(message)
-        if self._verdict.answer is not None or self._held or not _is_whole(message):
+        if self._answer is not None or self._held or not _is_whole(message):
             return self._see_to(message)
         self._is_plain = True
-        self._verdict.tell()
+        self._tell()
         return self._send(message)
 
     async def receive(self) -> Message:
@@ -102,13 +117,13 @@ class Passage:
         return message
 
     async def _see_to(self, message: Message) -> None:
-        answer, accepted = self._verdict.answer, self._verdict.told
+        answer, accepted = self._answer, self._is_told
         if not accepted and answer is None and (self._held or message.get("status") == _SERVER_ERROR):
             self._held = [*self._held, message]
             if message.get("more_body", False):
                 await self._release()
             return
-        self._verdict.tell()
+        self._tell()
         if answer is None or message["type"] != "websocket.close":
             await self._send(message)
         elif accepted:
@@ -120,7 +135,7 @@ class Passage:
         """Hand on what was held back: it was meant."""
         held, self._held = self._held, ()
         if held:
-            self._verdict.tell()
+            self._tell()
         for message in held:
             await self._send(message)
 
@@ -128,154 +143,24 @@ class Passage:
         """Return the first message, which the application may have taken already."""
         return self._connect or await self._receive()
 
-
-class Credentials(Protocol):
-    """What a connection was let in with."""
-
-    @property
-    def renews(self) -> bool:
-        """Whether messages are to be looked at."""
-        ...
-
-    def seconds_left(self) -> float:
-        """Say for how many seconds that is good from now."""
-        ...
-
-    async def renew(self, message: Message) -> Renewal:
-        """Look for a new token in what the client sends on a WebSocket."""
-        ...
-
-
-class ExpiringPassage(Passage):
-    """A passage that is closed when its token expires. Nothing is timed before it turns out to be a long one."""
-
-    begin: Callable[[], Credentials]
-    """Returns what the connection was let in with; to be set."""
-    _deadline: Deadline | None = None
-    _is_long = False
-
-    def run(self, app: ASGIApp) -> Awaitable[None]:
-        """Call the application, and see that the connection ends with its token."""
-        call = app(self._scope, self.receive, self.send)
-        if "trio" in sys.modules and not on_asyncio():
-            self._deadline = TrioDeadline(self._seconds_left, self._farewell)
-            return self._deadline.hold(call)
-        self._task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]
-        self._cancelled = self._task.cancelling()
-        return call
-
-    @property
-    def is_over(self) -> bool:
-        """As of `Passage`."""
-        return self._is_plain and self._deadline is None
-
-    async def end(self) -> None:
-        """As of `Passage`."""
-        if self._deadline is not None:
-            await self._settle(None)
-        await super().end()
-
-    async def fail(self, error: BaseException) -> bool:
-        """As of `Passage`; and how an application ends whose client is told to be gone is of no account."""
-        if not await self._settle(error):
-            return await super().fail(error)
-        await super().end()
-        return True
-
-    async def _settle(self, error: BaseException | None) -> bool:
-        try:
-            return self._deadline is not None and await self._deadline.settle(error, _SAY_GONE)
-        except BaseException:
-            self._verdict.tell()
-            raise
-
-    async def _see_to(self, message: Message) -> None:
-        """As of `Passage`.
-
-        Raises:
-            ConnectionExpired: the token has expired; nothing reaches the server any more.
-        """
-        if self._is_long:
-            await self._send_more(message)
+    def _tell(self) -> None:
+        """Tell the hooks, unless that was done."""
+        if self._is_told:
             return
-        last_words: list[Message] = []
-        if message["type"] in _BEGINNINGS:
-            message, last_words = _last_words(message)
-        await super()._see_to(message)
-        if last_words:
-            self._last_words, self._is_long = last_words, True
-            self._credentials = self.begin()
-            self._timed().arm()
-
-    async def _send_more(self, message: Message) -> None:
-        deadline = self._timed()
-        if _is_last(message) and not deadline.has_passed():
-            self._let_go()
-            return await super()._see_to(message)
-        try:
-            await deadline.visit(super()._see_to, message, listens=False)
-        except ConnectionExpired:
-            raise
-        except OSError:
-            self._let_go()
-            raise
-
-    async def receive(self) -> Message:
-        """Wait for a message of the server; when the token has expired it says that the client is gone."""
-        deadline = self._timed()
-        try:
-            message = await deadline.visit(self._receive, listens=True)
-            while message["type"] == "websocket.receive" and self._is_long and self._credentials.renews:
-                renewal = await deadline.visit(self._credentials.renew, message, listens=True)
-                if renewal is Renewal.NONE:
-                    return message
-                if renewal is Renewal.REFUSED:
-                    deadline.end()
-                else:
-                    deadline.arm()
-                message = await deadline.visit(self._receive, listens=True)
-        except ConnectionExpired:
-            # An application that asks again and again must not stop the event loop
-            await pause(0)
-            return self._disconnect()
-        self._connect = self._connect or message
-        if message["type"] in _GONE:
-            self._let_go()
-        return message
-
-    def _timed(self) -> Deadline:
-        if self._deadline is None:
-            main = Visitor(self._task, self._cancelled, listens=False)
-            self._deadline = AsyncioDeadline(self._seconds_left, self._farewell, main)
-        return self._deadline
-
-    def _seconds_left(self) -> float:
-        return self._credentials.seconds_left()
-
-    def _disconnect(self) -> Message:
-        if self._last_words[0]["type"] == "websocket.close":
-            return {"type": "websocket.disconnect", "code": POLICY_VIOLATION, "reason": ""}
-        return {"type": "http.disconnect"}
-
-    def _let_go(self) -> None:
-        """Nothing is left to end."""
-        self._is_long = False
-        self._timed().disarm()
-
-    async def _farewell(self) -> None:
-        if not self._is_long:
-            return
-        try:
-            for message in self._last_words:
-                await self._send(message)
-        except Exception:
-            logger.debug("a connection whose token has expired could not be closed", exc_info=True)
+        self._is_told = True
+        if self._refusal is not None:
+            self._gate.tell(self._refusal)
+        elif self._gate.tells_grants:
+            self._gate.grant(self._outcome, token=self._token, kind=self._scope["type"], seconds=self._seconds)
 
 
-_SAY_GONE = (ClientDisconnect, WebSocketDisconnect)
-_BEGINNINGS = frozenset({"websocket.accept", "http.response.start"})
-_GONE = frozenset({"websocket.disconnect", "http.disconnect"})
-_PIECES = frozenset({"http.response.body", "http.response.zerocopysend"})
+def refuse_late(error: JWTASGIError) -> Answer:
+    """Be on the scope in place of `refuse` when the connection is over.
+
+    Raises:
+        JWTASGIError: the error itself, as the application has answered already.
+    """
+    raise error
 
 
 def _is_whole(message: Message) -> bool:
@@ -288,28 +173,3 @@ def _is_whole(message: Message) -> bool:
             if name == b"content-length":
                 return True
     return False
-
-
-def _last_words(beginning: Message) -> tuple[Message, list[Message]]:
-    """Return what a connection begins with, and what ends it; nothing where it ends by itself."""
-    if beginning["type"] == "websocket.accept":
-        return beginning, [{"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""}]
-    headers = beginning.get("headers", ())
-    if not isinstance(headers, (list, tuple)):
-        # ASGI allows any iterable, and some can be read but once
-        headers = list(headers)
-        beginning = {**beginning, "headers": headers}
-    for name, _ in headers:
-        if name.lower() == b"content-length":
-            return beginning, []
-    words: list[Message] = [{"type": "http.response.body", "body": b"", "more_body": False}]
-    if beginning.get("trailers"):
-        words.append({"type": "http.response.trailers", "headers": [], "more_trailers": False})
-    return beginning, words
-
-
-def _is_last(message: Message) -> bool:
-    kind = message["type"]
-    if kind in _PIECES:
-        return not message.get("more_body", False)
-    return kind in {"websocket.close", "http.response.pathsend"}

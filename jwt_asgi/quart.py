@@ -12,12 +12,12 @@ from jwt_asgi._core.access import Context, Requirement
 from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.paths import method_of, route_path
 from jwt_asgi.access import authorize, check_rule
+from jwt_asgi.answers import POLICY_VIOLATION, can_deny
 from jwt_asgi.errors import AccessError, ConfigurationError
 from jwt_asgi.gate import REFUSE, GateOptions
 from jwt_asgi.middleware import JWTMiddleware
 from jwt_asgi.renewal import Reauthenticate
 from jwt_asgi.types import ASGIScope
-from jwt_asgi.verdict import POLICY_VIOLATION, can_deny
 from jwt_asgi.verifier import StartUp
 
 __all__ = ["JWT", "DoorOptions", "answer_refusals", "current_token", "require"]

@@ -9,8 +9,8 @@ from time import perf_counter
 
 from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi.errors import ConfigurationError, JWTASGIError, Reason, TokenError
+from jwt_asgi.expiry import Renewal
 from jwt_asgi.instrumentation import Decision, Outcome
-from jwt_asgi.passage import Renewal
 from jwt_asgi.types import Message
 from jwt_asgi.verifier import Verifier
 

@@ -19,11 +19,11 @@ from starlette.websockets import WebSocket, WebSocketState
 from jwt_asgi._core.challenge import Answer
 from jwt_asgi._core.paths import method_of, route_path
 from jwt_asgi.access import AnyToken, Context, Requirement, Scope, authorize
+from jwt_asgi.answers import POLICY_VIOLATION, can_deny
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError
 from jwt_asgi.gate import GATE, Gate, GateOptions, refuse
 from jwt_asgi.identity import set_identity
 from jwt_asgi.instrumentation import Outcome
-from jwt_asgi.verdict import POLICY_VIOLATION, can_deny
 
 __all__ = ["JWTAuthBackend", "on_access_error", "requires"]
 

@@ -83,15 +83,18 @@ class Verifier:
             KeysUnavailable: it cannot be judged just now, as its issuer's keys cannot be had.
             AccessError: `access_undecided`, where the issuer's `grants` failed.
         """
-        digest = self.digest_of(token)
+        digest = digest_of(token) if self.remembers else b""
         return self.recall(digest) or await self.examine(token, digest)
 
-    def digest_of(self, token: str | bytes) -> bytes:
-        """Return by what a token is found when it is seen again; empty where nothing is kept of it."""
-        return digest_of(token) if self._cache.most else b""
+    @property
+    def remembers(self) -> bool:
+        """Whether verified tokens are kept."""
+        return self._cache.most > 0
 
     def recall(self, digest: bytes) -> AccessToken | None:
         """Return the token of this digest if it was verified before, and is good now without asking anybody.
+
+        `digest` is what `token_cache.digest_of` returns.
 
         Raises:
             TokenError: `issuer_untrusted`, of a tenant that is not on the allow-list any more.

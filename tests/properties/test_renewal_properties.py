@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jwt_asgi import AccessToken, Decision, TrustedIssuer, Verifier
-from jwt_asgi.passage import Renewal
+from jwt_asgi.expiry import Renewal
 from jwt_asgi.renewal import Renewer
 from jwt_asgi.testing import TestIssuer
 from jwt_asgi.types import Message
