@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
 
+from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._keys.flight import on_asyncio, pause
 from jwt_asgi.answers import POLICY_VIOLATION
 from jwt_asgi.deadline import AsyncioDeadline, ConnectionExpired, Deadline, Visitor
@@ -40,15 +41,11 @@ class Renewal(Enum):
 
 
 class Credentials(Protocol):
-    """What a connection was let in with."""
+    """What a connection was let in with, and what takes its place."""
 
     @property
-    def renews(self) -> bool:
-        """Whether messages are to be looked at."""
-        ...
-
-    def seconds_left(self) -> float:
-        """Say for how many seconds that is good from now."""
+    def token(self) -> AccessToken:
+        """The latest."""
         ...
 
     async def renew(self, message: Message) -> Renewal:
@@ -59,8 +56,9 @@ class Credentials(Protocol):
 class ExpiringPassage(Passage):
     """A passage that is closed when its token expires. Nothing is timed before it turns out to be a long one."""
 
-    begin: Callable[[], Credentials]
-    """Returns what the connection was let in with; to be set."""
+    renewable: Callable[[], Credentials] | None = None
+    """Returns what messages may renew, when it is needed; None: the token stays what it was."""
+    _credentials: Credentials | None = None
     _deadline: Deadline | None = None
     _is_long = False
 
@@ -114,7 +112,7 @@ class ExpiringPassage(Passage):
         await super()._see_to(message)
         if last_words:
             self._last_words, self._is_long = last_words, True
-            self._credentials = self.begin()
+            self._credentials = None if self.renewable is None else self.renewable()
             self._timed().arm()
 
     async def _send_more(self, message: Message) -> None:
@@ -135,7 +133,7 @@ class ExpiringPassage(Passage):
         deadline = self._timed()
         try:
             message = await deadline.visit(self._receive, listens=True)
-            while message["type"] == "websocket.receive" and self._is_long and self._credentials.renews:
+            while message["type"] == "websocket.receive" and self._is_long and self._credentials is not None:
                 renewal = await deadline.visit(self._credentials.renew, message, listens=True)
                 if renewal is Renewal.NONE:
                     return message
@@ -160,7 +158,8 @@ class ExpiringPassage(Passage):
         return self._deadline
 
     def _seconds_left(self) -> float:
-        return self._credentials.seconds_left()
+        token = self._token if self._credentials is None else self._credentials.token
+        return 0.0 if token is None else self._gate.verifier.seconds_left(token)
 
     def _disconnect(self) -> Message:
         if self._last_words[0]["type"] == "websocket.close":

@@ -195,20 +195,19 @@ class JWTMiddleware:
         if token is None or not self._end_at_expiry:
             return Passage(self._gate, outcome, token, began, scope, receive, send)
         way = ExpiringPassage(self._gate, outcome, token, began, scope, receive, send)
-        # With the scope as it is now: a framework writes into it what it has matched
-        asked = scope if self._reauthenticate is None else dict(scope)
-        way.begin = partial(self._credentials, token, scope, asked)
+        if self._reauthenticate is not None:
+            # Rules are for the scope as it is now: a framework writes into it what it has matched
+            admit = partial(self._meet_rules, scope=dict(scope))
+            way.renewable = partial(
+                Renewer,
+                token,
+                self.verifier,
+                find=self._reauthenticate,
+                admit=admit,
+                identify=partial(set_identity, scope),
+                tell=self._gate.tell,
+            )
         return way
-
-    def _credentials(self, token: AccessToken, scope: ASGIScope, asked: ASGIScope) -> Renewer:
-        return Renewer(
-            token,
-            self.verifier,
-            find=self._reauthenticate,
-            admit=partial(self._meet_rules, scope=asked),
-            identify=partial(set_identity, scope),
-            tell=self._gate.tell,
-        )
 
     async def _meet_rules(self, token: AccessToken | None, scope: ASGIScope) -> None:
         """Hold a token against every rule that covers the connection."""

@@ -59,7 +59,7 @@ class Passage:
     ) -> None:
         self._gate, self._outcome, self._token, self._began = gate, outcome, token, began
         self._scope, self._receive, self._send = scope, receive, send
-        self._seconds = perf_counter() - began
+        self._seconds = perf_counter() - began if gate.tells_grants else 0.0
 
     def run(self, app: ASGIApp) -> Awaitable[None]:
         """Call the application, and return what to await; then `end` or `fail` must follow."""

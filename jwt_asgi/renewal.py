@@ -43,7 +43,7 @@ class Renewer:
         token: AccessToken,
         verifier: Verifier,
         *,
-        find: Reauthenticate | None,
+        find: Reauthenticate,
         admit: Callable[[AccessToken], Awaitable[None]],
         identify: Callable[[AccessToken], None],
         tell: Callable[[Decision], None],
@@ -53,19 +53,15 @@ class Renewer:
         self._admit, self._identify, self._tell = admit, identify, tell
 
     @property
-    def renews(self) -> bool:
-        """Whether messages may bring a token."""
-        return self._find is not None
-
-    def seconds_left(self) -> float:
-        """Say for how long the connection's token is good."""
-        return self._verifier.seconds_left(self._token)
+    def token(self) -> AccessToken:
+        """The latest that was taken."""
+        return self._token
 
     async def renew(self, message: Message) -> Renewal:
         """Take a new token, if there is one in this message."""
         began = perf_counter()
         try:
-            text = None if self._find is None else self._find(message)
+            text = self._find(message)
             if text is not None and not isinstance(text, str):
                 raise TypeError(f"expected the text of a token, or None; got {type(text).__name__}")
         except Exception:
