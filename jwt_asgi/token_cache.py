@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from threading import Lock
-from typing import NamedTuple
 
 from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.bearer import MAX_TOKEN_BYTES
@@ -29,7 +29,8 @@ MOST_TOKENS = 10_000_000
 _WEIGHT_BYTES = 1024
 
 
-class Known(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
     """A token that was verified, and what it must be held against when it is seen again.
 
     `policy` is what it was held against, and its issuer must have this very one still. `kid` and `alg` are its
