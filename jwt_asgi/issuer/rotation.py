@@ -5,17 +5,17 @@ newest gets the next. The one before it leads to the newest again, and never to 
 he holds the newest: so a lost answer and a second tab log nobody out, and a stolen token is found out at the first
 step that thief and owner take apart. The rows are tried in this order, and the first that fits counts:
 
-| step     | the family is | what was presented                                             | what becomes of it           |
-|----------|---------------|----------------------------------------------------------------|------------------------------|
-| MISMATCH | any           | by another client, or without the proof that it is bound to    | nothing: a denial of service |
-| ENDED    | not live      | any                                                            | nothing                      |
-| ROTATE   | live          | the newest                                                     | the next generation          |
-| RETRY    | live          | the one before, early, seldom, unconfirmed or confirmed lately | one retry more               |
-| REPLAY   | live          | an older one, or the one before otherwise                      | revoked, with all its tokens |
-| CATCH_UP | live          | the one after: the database was restored to an older state     | the generation after that    |
-| AHEAD    | live          | a later one still: another database, or a leaked master key    | nothing, and an alarm        |
+| step     | the family is | what was presented                                              | what becomes of it      |
+|----------|---------------|-----------------------------------------------------------------|-------------------------|
+| MISMATCH | any           | by another client, or without the proof that it is bound to     | nothing                 |
+| ENDED    | not live      | any                                                             | nothing                 |
+| ROTATE   | live          | the newest                                                      | the next generation     |
+| RETRY    | live          | the one before: early, seldom, unconfirmed or confirmed lately  | one retry more          |
+| REPLAY   | live          | an older one, or the one before otherwise                       | revoked                 |
+| CATCH_UP | live          | the one after: the database was restored to an older state      | the generation after it |
+| AHEAD    | live          | a later one still: another database, or a leaked master key     | nothing, and an alarm   |
 
-RFC 9700 section 4.14.2 asks for rotation and for the end of a replayed family; what a retry may do is ours.
+A mismatch revokes nothing: whoever has found a token could end the session of its owner. RFC 9700 section 4.14.2 asks for rotation and for the end of a replayed family; what a retry may do is ours.
 """
 
 from __future__ import annotations
@@ -149,20 +149,20 @@ def present(
     family: Family, generation: int, *, client_id: str, proof: Proof, policy: RotationPolicy, now: float
 ) -> Transition:
     """Say what becomes of the refresh token of a generation that a client presents."""
+    step = _step(family, generation, policy, now)
     if client_id != family.client_id or proof != family.proof:
-        return Transition(Step.MISMATCH, family)
-    if not family.is_live(now):
-        return Transition(Step.ENDED, family)
-    ahead = generation - family.generation
-    if ahead == 0:
-        return Transition(Step.ROTATE, _rotated(family, generation, policy, now))
-    if ahead == -1 and _may_retry(family, policy, now):
-        return Transition(Step.RETRY, replace(family, retries=family.retries + 1))
-    if ahead < 0:
-        return Transition(Step.REPLAY, replace(family, status=FamilyStatus.REPLAYED))
-    if ahead == 1:
-        return Transition(Step.CATCH_UP, _rotated(family, generation, policy, now))
-    return Transition(Step.AHEAD, family)
+        step = Step.MISMATCH
+    match step:
+        case Step.ROTATE | Step.CATCH_UP:
+            idle_until = min(now + policy.idle, family.absolute_until)
+            begun = {"rotated_at": now, "confirmed_at": None, "retries": 0, "idle_until": idle_until}
+            return Transition(step, replace(family, generation=generation + 1, **begun))
+        case Step.RETRY:
+            return Transition(step, replace(family, retries=family.retries + 1))
+        case Step.REPLAY:
+            return Transition(step, replace(family, status=FamilyStatus.REPLAYED))
+        case _:
+            return Transition(step, family)
 
 
 def confirmed(family: Family, generation: int, now: float) -> Family:
@@ -172,11 +172,15 @@ def confirmed(family: Family, generation: int, now: float) -> Family:
     return replace(family, confirmed_at=now)
 
 
-def _rotated(family: Family, generation: int, policy: RotationPolicy, now: float) -> Family:
-    idle_until = min(now + policy.idle, family.absolute_until)
-    return replace(
-        family, generation=generation + 1, rotated_at=now, confirmed_at=None, retries=0, idle_until=idle_until
-    )
+def _step(family: Family, generation: int, policy: RotationPolicy, now: float) -> Step:
+    if not family.is_live(now):
+        return Step.ENDED
+    ahead = generation - family.generation
+    if ahead == -1 and _may_retry(family, policy, now):
+        return Step.RETRY
+    if ahead < 0:
+        return Step.REPLAY
+    return {0: Step.ROTATE, 1: Step.CATCH_UP}.get(ahead, Step.AHEAD)
 
 
 def _may_retry(family: Family, policy: RotationPolicy, now: float) -> bool:

@@ -22,9 +22,9 @@ class Session:
         key_version: Of the master key that its refresh tokens are written with.
         subject: `sub`.
         tenant: `tenant`, or None.
-        scopes: What was granted, sorted; an access token may have fewer, a later one these again (RFC 6749 section 6).
+        scopes: What was granted, sorted; one access token may have fewer, the next has these (RFC 6749 section 6).
         audience: Whom its access tokens are for.
-        auth_time: When the user authenticated, in seconds since the epoch; a refresh never changes it, nor the next two.
+        auth_time: When the user authenticated, in seconds since the epoch. No refresh changes it, nor these two:
         acr: How, or None.
         amr: By which methods.
         claims: What the application adds, as `roles`: a JSON object.
@@ -124,7 +124,7 @@ class Record:
 
 
 class Store(Protocol):
-    """Where sessions, keys and revocations are kept. Each call is one transaction: it has happened whole, or not at all.
+    """Where sessions, keys and revocations are kept. Each call is one transaction: it happens whole, or not at all.
 
     The store has the clock that judges (the database's, where it has one), so that processes agree about time.
     """
