@@ -15,7 +15,8 @@ step that thief and owner take apart. The rows are tried in this order, and the 
 | CATCH_UP | live          | the one after: the database was restored to an older state      | the generation after it |
 | AHEAD    | live          | a later one still: another database, or a leaked master key     | nothing, and an alarm   |
 
-A mismatch revokes nothing: whoever has found a token could end the session of its owner. RFC 9700 section 4.14.2 asks for rotation and for the end of a replayed family; what a retry may do is ours.
+A mismatch revokes nothing: whoever has found a token could end the session of its owner. RFC 9700
+section 4.14.2 asks for rotation and for the end of a replayed family; what a retry may do is ours.
 """
 
 from __future__ import annotations
@@ -155,8 +156,8 @@ def present(
     match step:
         case Step.ROTATE | Step.CATCH_UP:
             idle_until = min(now + policy.idle, family.absolute_until)
-            begun = {"rotated_at": now, "confirmed_at": None, "retries": 0, "idle_until": idle_until}
-            return Transition(step, replace(family, generation=generation + 1, **begun))
+            begun = replace(family, generation=generation + 1, rotated_at=now, idle_until=idle_until)
+            return Transition(step, replace(begun, confirmed_at=None, retries=0))
         case Step.RETRY:
             return Transition(step, replace(family, retries=family.retries + 1))
         case Step.REPLAY:
