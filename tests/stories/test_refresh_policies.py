@@ -9,7 +9,7 @@ import pytest
 from jwt_asgi.issuer.rotation import RotationPolicy
 from tests.stories.refresh_policies import DAY, MINUTE, Authority, Forking, Rotating, honest_week, stolen_week
 
-HONEST, STOLEN = 40, 100
+HONEST, STOLEN = 20, 60
 
 
 def ours() -> Authority:
