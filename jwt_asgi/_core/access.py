@@ -29,10 +29,9 @@ class Truth(Enum):
 
 
 _NOTHING = read_only_dict({})
-_set = object.__setattr__
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, init=False)
+@dataclass(frozen=True, kw_only=True, init=False)
 class Context:
     """What a requirement may look at besides the token.
 
@@ -62,11 +61,13 @@ class Context:
         answers: Mapping[Any, bool] = _NOTHING,
     ) -> None:
         """Copy the mappings. One is made for each request, and a generated `__init__` takes twice as long."""
-        _set(self, "now", now)
-        _set(self, "method", method)
-        _set(self, "path", path)
-        _set(self, "path_params", read_only_dict(path_params) if path_params else _NOTHING)
-        _set(self, "answers", read_only_dict(answers) if answers else _NOTHING)
+        self.__dict__.update(
+            now=now,
+            method=method,
+            path=path,
+            path_params=read_only_dict(path_params) if path_params else _NOTHING,
+            answers=read_only_dict(answers) if answers else _NOTHING,
+        )
 
 
 @dataclass(frozen=True, slots=True)
