@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import cache, reduce
 from inspect import Parameter, Signature
 from operator import and_
-from time import perf_counter
+from time import perf_counter, time
 from typing import Annotated, Any, Unpack, cast
 
 from fastapi import Depends, HTTPException, Response, Security, WebSocketException
@@ -166,9 +166,10 @@ class JWTBearer(OAuth2, _OfItself):
         scope, began, token = connection.scope, perf_counter(), None
         seen: dict[JWTBearer, AccessToken | None] = scope.setdefault(_SEEN, {})
         try:
-            token = seen[self] if self in seen else await self._gate.token_of(scope)
+            found = seen[self] if self in seen else self._gate.token_at_once(scope)
+            token = found if found is None or isinstance(found, AccessToken) else await found
             if requirement is not None:
-                await _meet(token, requirement, connection)
+                await authorize(token, requirement, context=_context(connection))
         except JWTASGIError as error:
             raise _refusal(self._gate, error, connection, token, began, requirement) from error
         if self not in seen:
@@ -213,7 +214,7 @@ class Rule(_OfItself):
             raise ConfigurationError("require", detail)
         _answer_access_errors(connection)
         try:
-            return await _meet(scope["jwt"], requirement, connection)
+            return await authorize(scope["jwt"], requirement, context=_context(connection))
         except AccessError as error:
             if (gate := scope.get(GATE)) is None:
                 raise
@@ -255,11 +256,8 @@ def _all_of(scopes: tuple[str, ...]) -> Requirement | None:
 
 def _context(connection: HTTPConnection) -> Context:
     scope = connection.scope
-    return Context(method=method_of(scope), path=route_path(scope), path_params=connection.path_params)
-
-
-async def _meet(token: AccessToken | None, requirement: Requirement, connection: HTTPConnection) -> AccessToken:
-    return await authorize(token, requirement, context=_context(connection))
+    path_params = scope.get("path_params", {})
+    return Context(now=time(), method=method_of(scope), path=route_path(scope), path_params=path_params)
 
 
 def _refusal(
