@@ -9,9 +9,9 @@ from functools import partial
 from time import perf_counter, time
 from typing import Unpack
 
-from jwt_asgi._core.access import Context, Requirement
+from jwt_asgi._core.access import Requirement
 from jwt_asgi._core.access_token import AccessToken
-from jwt_asgi._core.paths import Exemption, RouteRules, is_preflight, method_of, needed_scopes, route_path
+from jwt_asgi._core.paths import Exemption, RouteRules, is_preflight, method_of, needed_scopes
 from jwt_asgi._core.policy import flag
 from jwt_asgi.access import authorize_all
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason
@@ -206,14 +206,14 @@ class JWTMiddleware:
         """Hold a token against every rule that covers the connection."""
         if self._rules is None:
             return
-        now, method, path, rules = time(), method_of(scope), route_path(scope), self._rules.covering(scope)
+        rules = self._rules.covering(scope, time())
         if not rules:
             # It may be whatever the client sent, and goes into logs
+            method = method_of(scope)
             named = method if _METHOD.fullmatch(method) else "it"
             detail = f'add a rule for {named}, or "/*" with AnyToken() for the rest'
             raise AccessError(Reason.ROUTE_NOT_COVERED, detail)
-        contexts = [Context(now=now, method=method, path=path, path_params=rule.path_params) for rule in rules]
-        await authorize_all(token, [(rule.requirement, context) for rule, context in zip(rules, contexts, strict=True)])
+        await authorize_all(token, rules)
 
     async def _refuse(
         self,
