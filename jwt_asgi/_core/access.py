@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import reduce
+from operator import and_
 from typing import Any, ClassVar, NoReturn
 
 from jwt_asgi._core.access_token import AccessToken, read_only_dict
@@ -85,6 +87,13 @@ class StepUp:
         return StepUp(classes, min(ages, default=None))
 
 
+_NEARER = (
+    frozenset[Reason](),
+    {Reason.SCOPE_MISSING},
+    {Reason.SCOPE_MISSING, Reason.AUTHENTICATION_INSUFFICIENT},
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgment:
     """What came of a requirement for one token.
@@ -111,7 +120,7 @@ class Judgment:
 
     def __and__(self, other: Judgment) -> Judgment:
         """Both ways in one."""
-        truths = {self.truth, other.truth}
+        truths = (self.truth, other.truth)
         reasons, step_up = self.reasons | other.reasons, self.step_up & other.step_up
         scopes, without = self.scopes | other.scopes, self.without | other.without
         if reasons and (scopes & without or step_up.acr_values == ()):
@@ -130,12 +139,7 @@ class Judgment:
 
     def hardness(self) -> int:
         """How far the way is: 0 not known, 1 another scope, 2 a new authentication too, 3 what no new token brings."""
-        nearer = (
-            frozenset[Reason](),
-            {Reason.SCOPE_MISSING},
-            {Reason.SCOPE_MISSING, Reason.AUTHENTICATION_INSUFFICIENT},
-        )
-        return next((number for number, reasons in enumerate(nearer) if self.reasons <= reasons), 3)
+        return next((number for number, reasons in enumerate(_NEARER) if self.reasons <= reasons), len(_NEARER))
 
 
 class Requirement(ABC):
@@ -303,10 +307,8 @@ def are_met(parts: Iterable[tuple[Requirement, Context]], token: AccessToken) ->
 
 def judge_all(parts: Iterable[tuple[Requirement, Context]], token: AccessToken | None) -> Judgment:
     """Judge them, for what a refusal says: all must be met."""
-    whole = Judgment(truth=Truth.YES)
-    for requirement, context in parts:
-        whole &= requirement.judge(token, context)
-    return whole
+    judgments = [requirement.judge(token, context) for requirement, context in parts]
+    return reduce(and_, judgments) if judgments else Judgment(truth=Truth.YES)
 
 
 def refusal(judgment: Judgment, token: AccessToken | None) -> AccessError:
