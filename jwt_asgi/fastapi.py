@@ -8,9 +8,9 @@ document.
 # FastAPI reads these annotations when the program runs: no `from __future__ import annotations` here
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache, reduce
+from functools import cache, lru_cache, reduce
 from inspect import Parameter, Signature
 from operator import and_
 from time import perf_counter, time
@@ -33,7 +33,7 @@ from jwt_asgi._core.challenge import Answer
 from jwt_asgi._core.paths import method_of, route_path
 from jwt_asgi._core.rules import AnyToken, Scope
 from jwt_asgi.access import authorize, check_rule
-from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError
+from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, Reason
 from jwt_asgi.gate import GATE, REFUSE, Gate, GateOptions, Refuse
 from jwt_asgi.identity import set_identity
 from jwt_asgi.instrumentation import Outcome
@@ -178,8 +178,9 @@ class JWTBearer(OAuth2, _OfItself):
                 scope[GATE] = self._gate
                 _answer_access_errors(connection)
             set_identity(scope, token)
-            outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
-            self._gate.grant(outcome, token=token, kind=scope["type"], seconds=perf_counter() - began)
+            if self._gate.tells_grants:
+                outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
+                self._gate.grant(outcome, token=token, kind=scope["type"], seconds=perf_counter() - began)
         return token
 
 
@@ -269,13 +270,27 @@ def _refusal(
     requirement: Requirement | None = None,
 ) -> Exception:
     """Tell the hooks, and return what makes FastAPI give our answer."""
-    needs = () if requirement is None else requirement.judge(None, _context(connection)).scopes
-    answer = gate.refuse(error, connection.scope, token=token, began=began, needs=sorted(needs))
+    needs = _needs(error, requirement, connection)
+    answer = gate.refuse(error, connection.scope, token=token, began=began, needs=needs)
     if isinstance(connection, WebSocket) and not _can_be_denied(connection):
         return WebSocketException(POLICY_VIOLATION)
-    # The headers of the body are FastAPI's, which makes it
+    description, headers = _parts_of(answer)
+    return HTTPException(answer.status, description, dict(headers))
+
+
+def _needs(error: JWTASGIError, requirement: Requirement | None, connection: HTTPConnection) -> Sequence[str]:
+    """Return the scopes that a token needs here; an error about a token's rights names them itself."""
+    if requirement is None or (isinstance(error, AccessError) and error.reason is not Reason.CREDENTIALS_MISSING):
+        return ()
+    return sorted(requirement.judge(None, _context(connection)).scopes)
+
+
+# In a flood of bad tokens it is the same again and again
+@lru_cache(maxsize=256)
+def _parts_of(answer: Answer) -> tuple[str, Mapping[str, str]]:
+    """Return what FastAPI is told of an answer: the headers of the body are its own, which makes it."""
     headers = {name: value for name, value in _headers(answer).items() if not name.startswith("content-")}
-    return HTTPException(answer.status, json.loads(answer.body)["error_description"], headers)
+    return json.loads(answer.body)["error_description"], headers
 
 
 def _can_be_denied(websocket: WebSocket) -> bool:
