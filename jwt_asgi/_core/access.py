@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from functools import reduce
 from operator import and_
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 from jwt_asgi._core.access_token import AccessToken, read_only_dict
 from jwt_asgi.errors import AccessError, Reason
@@ -94,8 +94,7 @@ _NEARER = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgment:
+class Judgment(NamedTuple):
     """What came of a requirement for one token.
 
     Attributes:
@@ -252,7 +251,7 @@ class _Any(_Pair):
         way = min(left, right, key=Judgment.hardness)
         truth = Truth.UNKNOWN if Truth.UNKNOWN in {left.truth, right.truth} else Truth.NO
         missing = (str(self),) if way.reasons else ()
-        return replace(way, truth=truth, missing=missing, ask=right.ask if left.ask is None else left.ask)
+        return way._replace(truth=truth, missing=missing, ask=right.ask if left.ask is None else left.ask)
 
     def __invert__(self) -> Requirement:
         return ~self.left & ~self.right
@@ -280,7 +279,7 @@ class _Not(Requirement):
         inner = self.inner.judge(token, context)
         if inner.ask is not None:
             return inner
-        return replace(Requirement.judge(self, token, context), without=inner.scopes)
+        return Requirement.judge(self, token, context)._replace(without=inner.scopes)
 
     def __invert__(self) -> Requirement:
         return self.inner
