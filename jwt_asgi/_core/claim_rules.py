@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from math import isfinite
 from typing import Any, ClassVar
 
@@ -159,7 +159,7 @@ class Acr(Requirement):
     def judge(self, token: AccessToken | None, context: Context) -> Judgment:
         """Judge, and say what authentication is asked for."""
         step_up = StepUp(tuple(self.values) or None, self.max_age)
-        return replace(Requirement.judge(self, token, context), step_up=step_up)
+        return Requirement.judge(self, token, context)._replace(step_up=step_up)
 
     def __str__(self) -> str:
         """Return it as text."""

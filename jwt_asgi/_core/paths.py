@@ -21,8 +21,9 @@ _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _WEBSOCKET = "WEBSOCKET"
 # Of a slash, a backslash, a dot and a percent sign
 _CODES = re.compile(rb"%(2f|5c|2e|25)", re.IGNORECASE)
-# A segment that is empty or all dots, or what some read as the end of one
-_LEADS_OUT = re.compile(r"[\\;%]|(^|/)\.{0,2}(/|\Z)")
+# What some read as the end of a segment, or as another character
+_MARKS = re.compile(r"[\\;%]")
+_LEAD_OUT = frozenset({"", ".", ".."})
 
 
 def method_of(scope: Mapping[str, Any]) -> str:
@@ -79,14 +80,14 @@ class Exemption:
             return path == self.path
         # Routers take one slash at the end as written, or leave it out: both are below
         rest = path[len(self.path) :].removesuffix("/")
-        return path.startswith(self.path) and _is_plain(rest) and _is_plainly_encoded(scope)
+        return path.startswith(self.path) and _is_plain(rest.split("/")) and _is_plainly_encoded(scope)
 
 
 class RouteRule(NamedTuple):
-    """A requirement that covers a connection, and the path parameters of its pattern."""
+    """A requirement that covers a connection, and what it is told of that: the path parameters are its pattern's."""
 
     requirement: Requirement
-    path_params: Mapping[str, str]
+    context: Context
 
 
 class RouteRules:
@@ -119,39 +120,36 @@ class RouteRules:
         """Return every scope that a rule names."""
         return frozenset().union(*(requirement.scopes() for _, requirement in self._rules))
 
-    def covering(self, scope: Mapping[str, Any]) -> list[RouteRule]:
-        """Return what a connection must meet; empty: no rule covers it."""
+    def covering(self, scope: Mapping[str, Any], now: float = 0.0) -> list[RouteRule]:
+        """Return what a connection must meet at this time; empty: no rule covers it."""
         path, method = route_path(scope), method_of(scope)
         # Routers differ on a slash at the end: the rule holds with and without it
         segments = path.removesuffix("/").split("/")[1:]
-        if (
-            not path.startswith("/")
-            or (segments and not _is_plain("/".join(segments)))
-            or not _is_plainly_encoded(scope)
-        ):
+        if not path.startswith("/") or not _is_plain(segments) or not _is_plainly_encoded(scope):
             return []
-        covering = [self._rules[number] for number in sorted(self._root.find(segments))]
-        return [
-            RouteRule(requirement, pattern.parameters(segments))
-            for pattern, requirement in covering
-            if pattern.methods is None or method in pattern.methods
-        ]
+        found = []
+        for number in sorted(self._root.find(segments)):
+            pattern, requirement = self._rules[number]
+            if pattern.methods is None or method in pattern.methods:
+                path_params = pattern.parameters(segments)
+                context = Context(now=now, method=method, path=path, path_params=path_params)
+                found.append(RouteRule(requirement, context))
+        return found
 
 
 def needed_scopes(rules: Sequence[RouteRule]) -> tuple[str, ...]:
     """Return the scopes that a token needs to meet these rules, sorted: those of the nearest way in."""
-    parts = [(rule.requirement, Context(path_params=rule.path_params)) for rule in rules]
-    return tuple(sorted(judge_all(parts, None).scopes))
+    return tuple(sorted(judge_all(rules, None).scopes))
 
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """`segments`: texts, and None for a parameter; `below`: whatever is under them too."""
+    """`segments`: texts, and None for a parameter; `places`: of the parameters; `below`: whatever is under them too."""
 
     text: str
     methods: frozenset[str] | None
     segments: tuple[str | None, ...]
-    names: tuple[str, ...]
+    places: tuple[tuple[str, int], ...]
     below: bool
 
     @classmethod
@@ -162,22 +160,21 @@ class _Pattern:
         plain = path.removesuffix("/*" if below else "/")
         segments = plain.split("/")[1:]
         found = [_PARAMETER.fullmatch(segment) for segment in segments]
-        names = tuple(parameter[1] for parameter in found if parameter is not None)
+        places = tuple((parameter[1], at) for at, parameter in enumerate(found) if parameter is not None)
         texts = [segment for segment, parameter in zip(segments, found, strict=True) if parameter is None]
-        unfit = any("{" in segment or "}" in segment for segment in texts) or len(set(names)) < len(names)
+        unfit = any("{" in segment or "}" in segment for segment in texts) or len(dict(places)) < len(places)
         # No request could match such a pattern, and its rule would be dead
-        if unfit or (segments and not _is_plain("/".join(segments))):
+        if unfit or not _is_plain(segments):
             detail = "with each parameter once, and segments as they are when decoded"
             raise ConfigurationError("rules", f"expected {expected}, {detail}; got {text!r}")
         kept = tuple(None if parameter else segment for segment, parameter in zip(segments, found, strict=True))
         # What answers GET answers HEAD, with the same headers (RFC 9110 section 9.3.2)
         methods = None if method is None else frozenset({method} | ({"HEAD"} if method == "GET" else set()))
-        return cls(text, methods, kept, names, below)
+        return cls(text, methods, kept, places, below)
 
     def parameters(self, segments: Sequence[str]) -> dict[str, str]:
         """Return the path parameters of a path that it matches."""
-        values = [theirs for mine, theirs in zip(self.segments, segments, strict=False) if mine is None]
-        return dict(zip(self.names, values, strict=True))
+        return {name: segments[at] for name, at in self.places}
 
 
 class _Node:
@@ -200,9 +197,13 @@ class _Node:
         """Return the patterns that a path matches."""
         nodes, found = [self], [*self.below]
         for segment in segments:
-            nodes = [node.children[name] for node in nodes for name in (segment, None) if name in node.children]
+            children = []
             for node in nodes:
-                found += node.below
+                for child in (node.children.get(segment), node.children.get(None)):
+                    if child is not None:
+                        children.append(child)
+                        found += child.below
+            nodes = children
         for node in nodes:
             found += node.here
         return found
@@ -222,6 +223,7 @@ def _is_plainly_encoded(scope: Mapping[str, Any]) -> bool:
     return _CODES.search(scope.get("raw_path") or b"") is None
 
 
-def _is_plain(rest: str) -> bool:
-    """Whether what lies below a prefix cannot lead out of it in the eyes of another router or file system."""
-    return rest.isprintable() and _LEADS_OUT.search(rest) is None
+def _is_plain(segments: Sequence[str]) -> bool:
+    """Whether segments cannot lead out of what is above them in the eyes of another router or file system."""
+    text = "/".join(segments)
+    return text.isprintable() and _MARKS.search(text) is None and _LEAD_OUT.isdisjoint(segments)

@@ -25,7 +25,7 @@ def websocket(path: str) -> dict[str, Any]:
 def covers(pattern: str, scope: Mapping[str, Any]) -> dict[str, str] | None:
     """The path parameters, or None."""
     found = RouteRules({pattern: A}).covering(scope)
-    return dict(found[0].path_params) if found else None
+    return dict(found[0].context.path_params) if found else None
 
 
 # What a router sees
