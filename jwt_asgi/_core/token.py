@@ -23,7 +23,6 @@ MAX_DEPTH = 64
 """How deep JSON may be nested. CPython's parser gives up near 1000, and a caller's serializer earlier."""
 MAX_KID_CHARACTERS = 256
 
-_SEGMENTS_OF_JWS = 3
 _SEGMENTS_OF_JWE = 5
 _LENGTH_THAT_CANNOT_BE = 1
 
@@ -64,11 +63,10 @@ def parse_token(token: str | bytes) -> Untrusted:
             `type_not_accepted`.
     """
     raw = _ascii(token)
-    dots = raw.count(b".")
-    if dots != _SEGMENTS_OF_JWS - 1:
-        _refuse_segments(dots + 1)
     signing_input, _, signature = raw.rpartition(b".")
-    header_segment, _, payload_segment = signing_input.partition(b".")
+    header_segment, dot, payload_segment = signing_input.partition(b".")
+    if not dot or b"." in payload_segment:
+        _refuse_segments(raw.count(b".") + 1)
     read = _known_header if len(header_segment) <= _KNOWN_HEADER_BYTES else _read_header
     header, alg, kid, typ = read(header_segment)
     claims = _object(payload_segment, "payload")
