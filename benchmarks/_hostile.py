@@ -54,8 +54,10 @@ class Ask(NamedTuple):
 
 
 def tokens() -> Iterator[Token]:
-    """Yield tokens that are as long as can be, without a signature: with each value as a claim, and as a member of the
-    header, and with some where a claim has a meaning."""
+    """Yield tokens that are as long as can be, without a signature.
+
+    Each value is a claim, and a member of the header; some stand where a claim has a meaning.
+    """
     for what, value in values(_room(_HEADER)).items():
         yield Token(f"a claim: {what}", _token(_HEADER, _CLAIMS, "x", value))
     for what, value in values(_room({}) - 30).items():
@@ -115,7 +117,24 @@ def values(room: int) -> dict[str, str]:
     """Return JSON texts of this many bytes, each of one kind."""
     made = {
         f"{unit} many times": _many("[", unit, "]", room)
-        for unit in ("[]", "{}", "[0]", "[[]]", '{"":0}', '{"":[]}', '{"":{}}', '{"a":0,"b":0}', "0", "-1", "null", "true")
+        for unit in (
+            "[]",
+            "{}",
+            "[0]",
+            "[[]]",
+            '{"":0}',
+            '{"":[]}',
+            '{"":{}}',
+            '{"a":0,"b":0}',
+            "0",
+            "-1",
+            "null",
+            "true",
+            "[0,0,0]",
+            '["a"]',
+            '{"a":[]}',
+            '{"a":0}',
+        )
     }
     made |= {
         f"the number {number} many times": _many("[", number, "]", room)
@@ -168,7 +187,21 @@ def meant(room: int) -> Iterator[tuple[str, str, str]]:
         "no ASCII": json.dumps("\u0130" * ((room - 20) // 2), ensure_ascii=False),
         "a huge number": "7" * 4_300,
     }
-    claims = ("aud", "scope", "scp", "roles", "permissions", "sub", "client_id", "azp", "typ", "iss", "exp", "iat", "cnf")
+    claims = (
+        "aud",
+        "scope",
+        "scp",
+        "roles",
+        "permissions",
+        "sub",
+        "client_id",
+        "azp",
+        "typ",
+        "iss",
+        "exp",
+        "iat",
+        "cnf",
+    )
     for (what, text), name in product(names.items(), (*claims, "urn:zitadel:iam:org:project:roles", "acr", "tenant")):
         yield f"{name} is {what}", name, text[: room - 40] if text.isdigit() else text
     with_ours = _list([*map(json.dumps, _first(_words(), room // 8)), json.dumps(AUDIENCE)], room)
@@ -189,7 +222,9 @@ def _with_escapes(text: str) -> Iterator[tuple[str, str]]:
             yield also, text[:at] + rest + text[at:]
 
 
-def _token(header: Mapping[str, Any], claims: Mapping[str, Any], name: str | None, value: str, of_header: str = "") -> bytes:
+def _token(
+    header: Mapping[str, Any], claims: Mapping[str, Any], name: str | None, value: str, of_header: str = ""
+) -> bytes:
     """Return a token with one more claim, which is JSON already, or one more member of the header."""
     head = json.dumps(header)[:-1] + (f',"x":{of_header}}}' if of_header else "}")
     body = json.dumps(claims)[:-1] + ("}" if name is None else f',"{name}":{value}}}')
