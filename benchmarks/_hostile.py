@@ -102,9 +102,9 @@ def asks() -> Iterator[Ask]:
     ):
         query = (b"x" + unit * MAX_REQUEST_BYTES)[:MAX_REQUEST_BYTES]
         yield Ask(f"a query of {unit.decode('latin-1')!r}", [(b"authorization", token)], query)
-    for unit in ("a", "/", "/a", "/.", "/..", ".", "%", "%2", "%41", "/a.", "a/", "\\", ";", "\N{GRINNING FACE}", "\0"):
-        path = "/v1/" + (unit * MAX_REQUEST_BYTES)[:MAX_REQUEST_BYTES]
-        yield Ask(f"a path of {unit!r}", [(b"authorization", token)], path=path)
+    for part in ("a", "/", "/a", "/.", "/..", ".", "%", "%2", "%41", "/a.", "a/", "\\", ";", "\N{GRINNING FACE}", "\0"):
+        path = "/v1/" + (part * MAX_REQUEST_BYTES)[:MAX_REQUEST_BYTES]
+        yield Ask(f"a path of {part!r}", [(b"authorization", token)], path=path)
 
 
 def fields() -> list[bytes]:

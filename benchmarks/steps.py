@@ -85,7 +85,6 @@ class Longest:
 class Setting(NamedTuple):
     """One way to set a verifier up. Its keys were fetched, and are fresh."""
 
-    name: str
     verifier: Verifier
     hook: LoggingHook
 
@@ -171,26 +170,21 @@ def settings() -> list[Setting]:
     keys[7]["kid"] = KID
     body = json.dumps({"keys": keys}).encode()
     common: Any = {"algorithms": ["RS256"], "jwks_uri": "https://issuer.test/jwks.json", "fetch": InProcessFetch(body)}
-    generic = TrustedIssuer(issuer=ISSUER, audience=AUDIENCE, **common)
-    many = TrustedIssuer(issuer=ISSUER, audience=[AUDIENCE, *OTHERS], max_age=60, max_lifetime=60, **common)
-    issuers = {
-        "one audience": [generic],
-        "5,000 audiences": [many],
-        "ZITADEL": [TrustedIssuer(issuer=ISSUER, audience=AUDIENCE, profile=Profile.ZITADEL, **common)],
-        "KEYCLOAK": [TrustedIssuer(issuer=ISSUER, audience=AUDIENCE, profile=Profile.KEYCLOAK, **common)],
-        "COGNITO": [TrustedIssuer(issuer=ISSUER, audience=AUDIENCE, profile=Profile.COGNITO, **common)],
-        "tenants": [
-            TrustedTenants(
-                "https://{tenantid}.test",
-                tenants={"issuer", *(f"tenant-{number}" for number in range(999))},
-                claim=None,
-                audience=AUDIENCE,
-                **common,
-            )
-        ],
-    }
+    plain: Any = {"issuer": ISSUER, "audience": AUDIENCE, **common}
+    issuers: list[TrustedIssuer | TrustedTenants] = [
+        TrustedIssuer(**plain),
+        TrustedIssuer(**{**plain, "audience": [AUDIENCE, *OTHERS], "max_age": 60, "max_lifetime": 60}),
+        *(TrustedIssuer(**plain, profile=profile) for profile in (Profile.ZITADEL, Profile.KEYCLOAK, Profile.COGNITO)),
+        TrustedTenants(
+            "https://{tenantid}.test",
+            tenants={"issuer", *(f"tenant-{number}" for number in range(999))},
+            claim=None,
+            audience=AUDIENCE,
+            **common,
+        ),
+    ]
     hook = LoggingHook(interval=0)
-    made = [Setting(name, Verifier(*given, clock=lambda: NOW), hook) for name, given in issuers.items()]
+    made = [Setting(Verifier(issuer, clock=lambda: NOW), hook) for issuer in issuers]
     for setting in made:
         asyncio.run(setting.verifier.start("require"))
     return made
@@ -256,7 +250,7 @@ def steps_of_good(
     """Yield what is done with a good token: what it says is read once, and kept; rules are asked of what was read."""
     yield "AccessToken", make
     for name in ATTRIBUTES:
-        yield f"AccessToken.{name}", lambda name=name: getattr(make(), name)
+        yield f"AccessToken.{name}", partial(read, make, name)
     token = make()
     for name in ATTRIBUTES:
         getattr(token, name)
@@ -275,6 +269,11 @@ def steps_of_good(
         error = outcome(partial(check_access, token, rule, context=context))
         if isinstance(error, Exception):
             yield from steps_of_refusal(error, hook, token)
+
+
+def read(make: Callable[[], AccessToken], name: str) -> object:
+    """Read an attribute for the first time."""
+    return getattr(make(), name)
 
 
 def steps_of_refusal(
