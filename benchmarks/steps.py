@@ -302,8 +302,11 @@ def steps_of_ask(ask: Ask) -> Iterator[tuple[str, Call]]:
     yield "is_exempt", partial(door.is_exempt, scope)
     yield "is_exempt", partial(door.is_exempt, scope | {"method": "OPTIONS"})
     yield "RouteRules.covering", partial(rules.covering, scope)
-    for rule in (covering := rules.covering(scope)):
-        context = Context(now=NOW, path=ask.path, path_params=rule.path_params)
+    covering = rules.covering(scope)
+    context = Context(
+        now=NOW, path=ask.path, path_params=dict.fromkeys(("a", "b", "id"), ask.path.rpartition("/v1/")[2])
+    )
+    for rule in covering:
         refuse = partial(check_access, None, rule.requirement, context=context)
         yield f"the rule {type(rule.requirement).__name__}", refuse
         yield from steps_of_refusal(outcome(refuse), LoggingHook(interval=0))
