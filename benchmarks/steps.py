@@ -15,7 +15,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -68,8 +68,16 @@ EXEMPT = ("/v1/*", "/v1/a/*", "/healthz", "GET /v1/public/*")
 REFUSALS = (JWTASGIError, ValueError)
 
 Call = Callable[[], object]
-Times = dict[tuple[str, str], tuple[float, int]]
-"""By step and input: microseconds, and the bytes of the input."""
+Times = dict[tuple[str, int], float]
+"""Microseconds, by step and the number of the input."""
+
+
+class Input(NamedTuple):
+    """One input, its bytes, and the steps that it gets to."""
+
+    what: str
+    size: int
+    steps: Callable[[], Iterator[tuple[str, Call]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,9 @@ class Setting(NamedTuple):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60.0, help="default: %(default)s; one pass takes longer")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="default: %(default)s; the first pass may take longer"
+    )
     parser.add_argument("--only", default="", metavar="WORDS", help="inputs whose name has these words")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args()
@@ -116,33 +126,43 @@ def measure(seconds: float, only: str = "") -> list[Longest]:
 
 def _measure(seconds: float, only: str) -> list[Longest]:
     made = settings()
-    hostile = [one for one in tokens() if only in one.what]
-    odd = [one for one in asks() if only in one.what]
+    inputs = [Input(one.what, len(one.text), partial(steps_of, one, made)) for one in tokens() if only in one.what]
+    inputs += [Input(one.what, size_of(one), partial(steps_of_ask, one)) for one in asks() if only in one.what]
     best: Times = {}
     gc.collect()
     gc.freeze()
     gc.disable()
     end = time.monotonic() + seconds
-    while True:
-        for token in hostile:
-            note(best, token.what, len(token.text), steps_of(token, made))
-        for ask in odd:
-            note(best, ask.what, size_of(ask), steps_of_ask(ask))
-        if time.monotonic() >= end:
-            break
+    for at, one in enumerate(inputs):
+        note(best, at, one.steps())
+    while time.monotonic() < end:
+        # Others use the machine: what seems longest is timed again, until something else is
+        for step, at in leaders(best).items():
+            note(best, at, inputs[at].steps(), step)
     gc.enable()
     gc.unfreeze()
-    return longest(best)
+    found = [Longest(step, inputs[at].what, inputs[at].size, best[step, at]) for step, at in leaders(best).items()]
+    return sorted(found, key=lambda one: (one.step in BESIDE, -one.microseconds))
 
 
-def note(best: Times, what: str, size: int, steps: Iterator[tuple[str, Call]]) -> None:
-    """Time each of these steps, and keep the shortest time that each input has ever taken: others use the machine."""
+def note(best: Times, at: int, steps: Iterator[tuple[str, Call]], wanted: str = "") -> None:
+    """Time the steps of one input, or the one that is wanted, and keep the shortest time that each has ever taken."""
     seen: dict[str, float] = {}
     for name, call in steps:
-        # One that is there several times, as each segment is, counts with the longest of them
-        seen[name] = max(seen.get(name, 0.0), timed(call))
+        if wanted in {"", name}:
+            # One that is there several times, as each segment is, counts with the longest of them
+            seen[name] = max(seen.get(name, 0.0), timed(call))
     for name, taken in seen.items():
-        best[name, what] = min(best.get((name, what), (math.inf, size)), (taken, size))
+        best[name, at] = min(best.get((name, at), math.inf), taken)
+
+
+def leaders(best: Times) -> dict[str, int]:
+    """Return the input that each step has taken longest for."""
+    found: dict[str, int] = {}
+    for (step, at), taken in best.items():
+        if step not in found or taken > best[step, found[step]]:
+            found[step] = at
+    return found
 
 
 def timed(call: Call) -> float:
@@ -315,15 +335,6 @@ def steps_of_ask(ask: Ask) -> Iterator[tuple[str, Call]]:
 
 def size_of(ask: Ask) -> int:
     return sum(len(name) + len(value) for name, value in ask.headers) + len(ask.query) + len(ask.path)
-
-
-def longest(best: Mapping[tuple[str, str], tuple[float, int]]) -> list[Longest]:
-    """Return what each step took longest for, the longest first; what is shown for comparison comes last."""
-    found: dict[str, Longest] = {}
-    for (step, what), (taken, size) in best.items():
-        if step not in found or taken > found[step].microseconds:
-            found[step] = Longest(step, what, size, taken)
-    return sorted(found.values(), key=lambda one: (one.step in BESIDE, -one.microseconds))
 
 
 def table(found: list[Longest]) -> list[str]:
