@@ -8,7 +8,6 @@ benchmarks/README.md says what is measured, and how. It never fails on a time, a
 from __future__ import annotations
 
 import argparse
-import asyncio
 import gc
 import json
 import logging
@@ -22,12 +21,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from benchmarks._added import lines, versions
-from benchmarks._hostile import AUDIENCE, ISSUER, KID, NOW, OTHERS, Ask, Token, asks, tokens
-from benchmarks._kit import InProcessFetch
+from benchmarks._hostile import AUDIENCE, ISSUER, NOW, Ask, Token, asks, tokens
 from benchmarks._requests import a_scope, answer
-from benchmarks._stall import made_up_key
+from benchmarks._settings import Setting, settings
 from benchmarks.verify import run
-from jwt_asgi import AccessToken, JWTMiddleware, Profile, Scope, TrustedIssuer, Verifier
+from jwt_asgi import AccessToken, JWTMiddleware, Scope, Verifier
 from jwt_asgi._core.bearer import check_token, find_token
 from jwt_asgi._core.challenge import answer_to
 from jwt_asgi._core.claims import check_before_fetch, check_claims
@@ -39,7 +37,6 @@ from jwt_asgi.access import Acr, AuthorizationDetails, Claim, Client, Context, P
 from jwt_asgi.errors import JWTASGIError
 from jwt_asgi.identity import TokenCredentials, TokenUser
 from jwt_asgi.instrumentation import Decision, LoggingHook
-from jwt_asgi.tenants import TrustedTenants
 from jwt_asgi.token_cache import Known, TokenCache, digest_of
 
 LIMIT = 1000.0
@@ -88,13 +85,6 @@ class Longest:
     what: str
     size: int
     microseconds: float
-
-
-class Setting(NamedTuple):
-    """One way to set a verifier up. Its keys were fetched, and are fresh."""
-
-    verifier: Verifier
-    hook: LoggingHook
 
 
 def main() -> None:
@@ -182,32 +172,6 @@ def outcome(call: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever it retur
         return call()
     except REFUSALS as error:
         return error
-
-
-def settings() -> list[Setting]:
-    """Return verifiers that differ in what their steps have to look at."""
-    keys = [made_up_key(number, padding=0) for number in range(256)]
-    keys[7]["kid"] = KID
-    body = json.dumps({"keys": keys}).encode()
-    common: Any = {"algorithms": ["RS256"], "jwks_uri": "https://issuer.test/jwks.json", "fetch": InProcessFetch(body)}
-    plain: Any = {"issuer": ISSUER, "audience": AUDIENCE, **common}
-    issuers: list[TrustedIssuer | TrustedTenants] = [
-        TrustedIssuer(**plain),
-        TrustedIssuer(**{**plain, "audience": [AUDIENCE, *OTHERS], "max_age": 60, "max_lifetime": 60}),
-        *(TrustedIssuer(**plain, profile=profile) for profile in (Profile.ZITADEL, Profile.KEYCLOAK, Profile.COGNITO)),
-        TrustedTenants(
-            "https://{tenantid}.test",
-            tenants={"issuer", *(f"tenant-{number}" for number in range(999))},
-            claim=None,
-            audience=AUDIENCE,
-            **common,
-        ),
-    ]
-    hook = LoggingHook(interval=0)
-    made = [Setting(Verifier(issuer, clock=lambda: NOW), hook) for issuer in issuers]
-    for setting in made:
-        asyncio.run(setting.verifier.start("require"))
-    return made
 
 
 def steps_of(token: Token, made: list[Setting]) -> Iterator[tuple[str, Call]]:
