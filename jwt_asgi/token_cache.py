@@ -117,7 +117,7 @@ class TokenCache:
 def digest_of(token: str | bytes) -> bytes:
     """Return what a token is found by; empty for what cannot be a token."""
     if type(token) is not bytes:
-        if not isinstance(token, str):
+        if not isinstance(token, str) or len(token) > MAX_TOKEN_BYTES:
             return b""
         # Nothing beyond ASCII is a token, and a lone surrogate could not be encoded
         token = token.encode("ascii", "replace")

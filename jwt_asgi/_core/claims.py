@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from jwt_asgi._core.policy import Policy
@@ -32,6 +33,7 @@ _TYPED = frozenset({"iss", "aud", "exp", "nbf", "iat", *_IDENTIFIERS})
 _ABSENT = ()
 """What no claim can be: JSON's arrays are lists."""
 _NUMBERS = frozenset({int, float})
+_TEXTS = frozenset({str})
 # CWE-93, CWE-117: identifiers end up in headers and logs of applications
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _AN_IDENTIFIER = "expected a string without control characters"
@@ -131,13 +133,18 @@ def _check_audience(failures: list[ClaimFailure], claims: Mapping[str, Any], pol
     claim = ".".join(path)
     if audience == _ABSENT:
         if accepted is not None:
-            _fail(failures, claim, Reason.CLAIM_MISSING, f"expected one of {', '.join(sorted(accepted))}")
+            _fail(failures, claim, Reason.CLAIM_MISSING, _one_of(accepted))
         return
     named = [audience] if isinstance(audience, str) else audience
-    if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+    if not isinstance(named, list) or not _TEXTS.issuperset(map(type, named)):
         _fail(failures, claim, Reason.CLAIM_MALFORMED, _NAMES, audience)
     elif accepted is not None and accepted.isdisjoint(named):
-        _fail(failures, claim, Reason.AUDIENCE_MISMATCH, f"expected one of {', '.join(sorted(accepted))}", audience)
+        _fail(failures, claim, Reason.AUDIENCE_MISMATCH, _one_of(accepted), audience)
+
+
+@lru_cache(maxsize=64)
+def _one_of(accepted: frozenset[str]) -> str:
+    return f"expected one of {', '.join(sorted(accepted))}"
 
 
 def _check_kind(failures: list[ClaimFailure], claims: Mapping[str, Any], profile: Profile) -> None:

@@ -20,10 +20,9 @@ __all__ = ["Exemption", "RouteRule", "RouteRules", "is_preflight", "method_of", 
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _WEBSOCKET = "WEBSOCKET"
 # Of a slash, a backslash, a dot and a percent sign
-_CODES = re.compile(rb"%(2f|5c|2e|25)", re.IGNORECASE)
-# What some read as the end of a segment, or as another character
-_MARKS = re.compile(r"[\\;%]")
-_LEAD_OUT = frozenset({"", ".", ".."})
+_CODES = (b"%2f", b"%5c", b"%2e", b"%25")
+# A segment that is empty or all dots, or what some read as the end of one, or as another character
+_LEADS_OUT = ("\\", ";", "%", "//", "/./", "/../")
 
 
 def method_of(scope: Mapping[str, Any]) -> str:
@@ -80,7 +79,7 @@ class Exemption:
             return path == self.path
         # Routers take one slash at the end as written, or leave it out: both are below
         rest = path[len(self.path) :].removesuffix("/")
-        return path.startswith(self.path) and _is_plain(rest.split("/")) and _is_plainly_encoded(scope)
+        return path.startswith(self.path) and _is_plain(rest) and _is_plainly_encoded(scope)
 
 
 class RouteRule(NamedTuple):
@@ -93,7 +92,7 @@ class RouteRule(NamedTuple):
 class RouteRules:
     """Which requirement is for which method and path. All that cover a request must be met, in whatever order."""
 
-    __slots__ = ("_root", "_rules")
+    __slots__ = ("_deepest", "_root", "_rules")
 
     def __init__(self, rules: Mapping[str, Requirement] | Any) -> None:  # noqa: ANN401 - checked
         """Check the patterns.
@@ -108,6 +107,7 @@ class RouteRules:
             if not isinstance(requirement, Requirement):
                 raise ConfigurationError("rules", f"expected a requirement for {pattern!r}; got {requirement!r}")
         self._rules = tuple((_Pattern.parse(pattern), requirement) for pattern, requirement in rules.items())
+        self._deepest = max((len(pattern.segments) for pattern, _ in self._rules), default=0)
         self._root = _Node()
         for number, (pattern, _) in enumerate(self._rules):
             self._root.add(number, pattern)
@@ -124,9 +124,11 @@ class RouteRules:
         """Return what a connection must meet at this time; empty: no rule covers it."""
         path, method = route_path(scope), method_of(scope)
         # Routers differ on a slash at the end: the rule holds with and without it
-        segments = path.removesuffix("/").split("/")[1:]
-        if not path.startswith("/") or not _is_plain(segments) or not _is_plainly_encoded(scope):
+        whole = path.removesuffix("/")
+        if not path.startswith("/") or (whole and not _is_plain(whole[1:])) or not _is_plainly_encoded(scope):
             return []
+        # One more than any pattern has: what is behind that makes no difference
+        segments = whole.split("/", self._deepest + 1)[1:]
         found = []
         for number in sorted(self._root.find(segments)):
             pattern, requirement = self._rules[number]
@@ -164,7 +166,7 @@ class _Pattern:
         texts = [segment for segment, parameter in zip(segments, found, strict=True) if parameter is None]
         unfit = any("{" in segment or "}" in segment for segment in texts) or len(dict(places)) < len(places)
         # No request could match such a pattern, and its rule would be dead
-        if unfit or not _is_plain(segments):
+        if unfit or (segments and not _is_plain(plain[1:])):
             detail = "with each parameter once, and segments as they are when decoded"
             raise ConfigurationError("rules", f"expected {expected}, {detail}; got {text!r}")
         kept = tuple(None if parameter else segment for segment, parameter in zip(segments, found, strict=True))
@@ -220,10 +222,14 @@ def _method_and_path(option: str, pattern: object, expected: str) -> tuple[str |
 
 def _is_plainly_encoded(scope: Mapping[str, Any]) -> bool:
     """Whether nothing was encoded that another router or file system may decode, or not, before it looks at it."""
-    return _CODES.search(scope.get("raw_path") or b"") is None
+    raw: bytes = scope.get("raw_path") or b""
+    if b"%" not in raw:
+        return True
+    raw = raw.lower()
+    return not any(code in raw for code in _CODES)
 
 
-def _is_plain(segments: Sequence[str]) -> bool:
-    """Whether segments cannot lead out of what is above them in the eyes of another router or file system."""
-    text = "/".join(segments)
-    return text.isprintable() and _MARKS.search(text) is None and _LEAD_OUT.isdisjoint(segments)
+def _is_plain(rest: str) -> bool:
+    """Whether what lies below a prefix cannot lead out of it in the eyes of another router or file system."""
+    around = f"/{rest}/"
+    return rest.isprintable() and not any(part in around for part in _LEADS_OUT)
