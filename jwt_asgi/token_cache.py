@@ -29,7 +29,7 @@ MOST_TOKENS = 10_000_000
 _WEIGHT_BYTES = 1024
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Known:
     """A token that was verified, and what it must be held against when it is seen again.
 

@@ -392,10 +392,14 @@ def test_a_token_opens_1024_brackets_at_most(unit: str) -> None:
     fit = (MAX_NESTED - 2) // (unit.count("[") + unit.count("{"))
     most = '{"a":[' + ",".join([unit] * fit) + "]}"
     more = most[:-2] + ",[],[]]}"
+    assert (most + more).count("[") + (most + more).count("{") == 1024 + 1026
     assert len(parse_token(compact({"alg": "RS256"}, most.encode())).claims["a"]) == fit
     with pytest.raises(TokenError) as caught:
         parse_token(compact({"alg": "RS256"}, more.encode()))
     assert caught.value.reason is Reason.TOKEN_MALFORMED
+    with pytest.raises(ValueError, match="too many arrays and objects"):
+        strict_json_object(more.encode())
+    assert len(strict_json_object(more.encode(), whole_text=False)["a"]) == fit + 2
 
 
 # --- the header -----------------------------------------------------------------------------------------------------
