@@ -542,6 +542,7 @@ def test_an_external_policy_alone_is_awaited() -> None:
     [
         ("7", [1, "a", 7], True),
         ("7", [7.0, True, "7 "], False),
+        ("7", [7.0, 3], False),
         ("1", [True, 1.0], False),
         ("1", [True, 1.0, 1], True),
         ("0", [-0, False], True),
