@@ -86,6 +86,7 @@ def contenders() -> list[Contender]:
         Contender(OURS, "Starlette", lambda site: in_front_of(starlette(), site)),
         *(Contender(name, "Starlette", build, module) for name, module, build in MCP_PEERS),
         Contender(BARE, "FastAPI", lambda _: fastapi()),
+        Contender(f"{OURS}, JWTMiddleware", "FastAPI", lambda site: in_front_of(fastapi(), site)),
         Contender(f"{OURS}, JWTMiddleware + require", "FastAPI", door_and_require),
         Contender(f"{OURS}, JWTBearer", "FastAPI", lambda site: fastapi(Depends(JWTBearer(verifier=verifier(site))))),
         *(Contender(name, "FastAPI", build, module) for name, module, build in PEERS),

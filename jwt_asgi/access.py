@@ -87,7 +87,8 @@ async def authorize(
         AccessError: it does not; or, with `access_undecided`, a policy did not answer.
     """
     check_rule("authorize", requirement)
-    return await _authorize(token, [(requirement, _context(context, path_params))])
+    parts = [(requirement, _context(context, path_params))]
+    return token if token is not None and are_met(parts, token) else await _ask_or_refuse(token, parts)
 
 
 async def authorize_all(token: AccessToken | None, parts: Sequence[tuple[Requirement, Context]]) -> AccessToken:
@@ -96,7 +97,8 @@ async def authorize_all(token: AccessToken | None, parts: Sequence[tuple[Require
     Raises:
         AccessError: as `authorize`.
     """
-    return await _authorize(token, [(requirement, _context(context, None)) for requirement, context in parts])
+    whole = [(requirement, _context(context, None)) for requirement, context in parts]
+    return token if token is not None and are_met(whole, token) else await _ask_or_refuse(token, whole)
 
 
 def check_rule(function: str, requirement: object) -> None:
@@ -109,8 +111,9 @@ def check_rule(function: str, requirement: object) -> None:
         raise ConfigurationError(function, f'expected a rule, as Scope("todos:read"); got {requirement!r}')
 
 
-async def _authorize(token: AccessToken | None, parts: list[tuple[Requirement, Context]]) -> AccessToken:
-    while token is None or not are_met(parts, token):
+async def _ask_or_refuse(token: AccessToken | None, parts: list[tuple[Requirement, Context]]) -> AccessToken:
+    """Ask policies until the requirements are met, or refuse: they are not so far."""
+    while True:
         judgment = judge_all(parts, token)
         if token is None or judgment.truth is Truth.NO or not isinstance(policy := judgment.ask, ExternalPolicy):
             raise refusal(judgment, token)
@@ -118,7 +121,8 @@ async def _authorize(token: AccessToken | None, parts: list[tuple[Requirement, C
         requirement, context = parts[at]
         answers = {**context.answers, policy: await _ask(policy, token, context)}
         parts[at] = (requirement, replace(context, answers=answers))
-    return token
+        if are_met(parts, token):
+            return token
 
 
 async def _ask(policy: ExternalPolicy, token: AccessToken, context: Context) -> bool:
@@ -136,13 +140,19 @@ async def _ask(policy: ExternalPolicy, token: AccessToken, context: Context) -> 
 def _context(context: Context | None, path_params: Mapping[str, Any] | None) -> Context:
     """Return a context with the time, and the path parameters as text."""
     told = context or _NOWHERE
-    given = told.path_params if path_params is None else path_params
-    texts = {name: str(value) for name, value in given.items() if value is not None} if given else given
+    texts = _texts(told.path_params if path_params is None else path_params)
     if told.now and texts == told.path_params:
         return told
     return Context(
         now=told.now or time.time(), method=told.method, path=told.path, path_params=texts, answers=told.answers
     )
+
+
+def _texts(values: Mapping[str, Any]) -> Mapping[str, str]:
+    for value in values.values():
+        if type(value) is not str:
+            return {name: str(value) for name, value in values.items() if value is not None}
+    return values
 
 
 _NOWHERE = Context()

@@ -119,6 +119,9 @@ class Reason(Enum):
         def value(self) -> str:
             """The code."""
 
+    # Each member is there once, so its identity will do; Enum's own is a Python function
+    __hash__ = object.__hash__
+
     def __repr__(self) -> str:
         """Show the member without its row."""
         return f"Reason.{self.name}"

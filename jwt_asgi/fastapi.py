@@ -8,12 +8,12 @@ document.
 # FastAPI reads these annotations when the program runs: no `from __future__ import annotations` here
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache, reduce
+from functools import cache, lru_cache, reduce
 from inspect import Parameter, Signature
 from operator import and_
-from time import perf_counter
+from time import perf_counter, time
 from typing import Annotated, Any, Unpack, cast
 
 from fastapi import Depends, HTTPException, Response, Security, WebSocketException
@@ -166,9 +166,10 @@ class JWTBearer(OAuth2, _OfItself):
         scope, began, token = connection.scope, perf_counter(), None
         seen: dict[JWTBearer, AccessToken | None] = scope.setdefault(_SEEN, {})
         try:
-            token = seen[self] if self in seen else await self._gate.token_of(scope)
+            found = seen[self] if self in seen else self._gate.token_at_once(scope)
+            token = found if found is None or isinstance(found, AccessToken) else await found
             if requirement is not None:
-                await _meet(token, requirement, connection)
+                await authorize(token, requirement, context=_context(connection))
         except JWTASGIError as error:
             raise _refusal(self._gate, error, connection, token, began, requirement) from error
         if self not in seen:
@@ -177,8 +178,9 @@ class JWTBearer(OAuth2, _OfItself):
                 scope[GATE] = self._gate
                 _answer_access_errors(connection)
             set_identity(scope, token)
-            outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
-            self._gate.grant(outcome, token=token, kind=scope["type"], seconds=perf_counter() - began)
+            if self._gate.tells_grants:
+                outcome = Outcome.ANONYMOUS if token is None else Outcome.GRANTED
+                self._gate.grant(outcome, token=token, kind=scope["type"], seconds=perf_counter() - began)
         return token
 
 
@@ -213,7 +215,7 @@ class Rule(_OfItself):
             raise ConfigurationError("require", detail)
         _answer_access_errors(connection)
         try:
-            return await _meet(scope["jwt"], requirement, connection)
+            return await authorize(scope["jwt"], requirement, context=_context(connection))
         except AccessError as error:
             if (gate := scope.get(GATE)) is None:
                 raise
@@ -255,11 +257,8 @@ def _all_of(scopes: tuple[str, ...]) -> Requirement | None:
 
 def _context(connection: HTTPConnection) -> Context:
     scope = connection.scope
-    return Context(method=method_of(scope), path=route_path(scope), path_params=connection.path_params)
-
-
-async def _meet(token: AccessToken | None, requirement: Requirement, connection: HTTPConnection) -> AccessToken:
-    return await authorize(token, requirement, context=_context(connection))
+    path_params = scope.get("path_params", {})
+    return Context(now=time(), method=method_of(scope), path=route_path(scope), path_params=path_params)
 
 
 def _refusal(
@@ -271,13 +270,23 @@ def _refusal(
     requirement: Requirement | None = None,
 ) -> Exception:
     """Tell the hooks, and return what makes FastAPI give our answer."""
-    needs = () if requirement is None else requirement.judge(None, _context(connection)).scopes
-    answer = gate.refuse(error, connection.scope, token=token, began=began, needs=sorted(needs))
+
+    def needs() -> Sequence[str]:
+        return () if requirement is None else sorted(requirement.judge(None, _context(connection)).scopes)
+
+    answer = gate.refuse(error, connection.scope, token=token, began=began, needs=needs)
     if isinstance(connection, WebSocket) and not _can_be_denied(connection):
         return WebSocketException(POLICY_VIOLATION)
-    # The headers of the body are FastAPI's, which makes it
+    description, headers = _parts_of(answer)
+    return HTTPException(answer.status, description, dict(headers))
+
+
+# In a flood of bad tokens it is the same again and again
+@lru_cache(maxsize=256)
+def _parts_of(answer: Answer) -> tuple[str, Mapping[str, str]]:
+    """Return what FastAPI is told of an answer: the headers of the body are its own, which makes it."""
     headers = {name: value for name, value in _headers(answer).items() if not name.startswith("content-")}
-    return HTTPException(answer.status, json.loads(answer.body)["error_description"], headers)
+    return json.loads(answer.body)["error_description"], headers
 
 
 def _can_be_denied(websocket: WebSocket) -> bool:

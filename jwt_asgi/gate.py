@@ -125,15 +125,15 @@ class Gate:
         *,
         token: AccessToken | None,
         began: float,
-        needs: Iterable[str] = (),
+        needs: Callable[[], Iterable[str]] = tuple,
     ) -> Answer:
-        """Tell the hooks of a refusal, and return what the client gets. `needs`: the scopes that a token needs here."""
+        """Tell the hooks of a refusal, and return what the client gets. `needs` returns the scopes that are needed."""
         seconds = perf_counter() - began
         self.tell(Decision.of_error(error, token=token, kind=scope["type"], seconds=seconds))
         return self.answer(error, needs)
 
-    def answer(self, error: JWTASGIError, needs: Iterable[str] = ()) -> Answer:
-        """Return what the client gets. `needs`: the scopes that a token needs here."""
+    def answer(self, error: JWTASGIError, needs: Callable[[], Iterable[str]] = tuple) -> Answer:
+        """Return what the client gets. `needs` is asked where the client is told which scopes a token needs here."""
         resource = self.resource
         return answer_to(
             error,
@@ -191,11 +191,13 @@ def list_of(option: str, values: Sequence[Any], kind: Any, expected: str) -> Seq
     return values
 
 
-def _wanted(error: JWTASGIError, needs: Iterable[str], resource: ProtectedResource | None) -> Iterable[str]:
+def _wanted(
+    error: JWTASGIError, needs: Callable[[], Iterable[str]], resource: ProtectedResource | None
+) -> Iterable[str]:
     """RFC 6750 section 3: `scope` says what the request needs; it is no use where another scope would not help."""
     if isinstance(error, AccessError) and error.reason is not Reason.CREDENTIALS_MISSING:
         return ()
-    return needs or (() if resource is None else resource.scopes)
+    return needs() or (() if resource is None else resource.scopes)
 
 
 def _resource(resource: str | ProtectedResource | None) -> ProtectedResource | None:

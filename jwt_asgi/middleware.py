@@ -9,9 +9,9 @@ from functools import partial
 from time import perf_counter, time
 from typing import Unpack
 
-from jwt_asgi._core.access import Context, Requirement
+from jwt_asgi._core.access import Requirement
 from jwt_asgi._core.access_token import AccessToken
-from jwt_asgi._core.paths import Exemption, RouteRules, is_preflight, method_of, needed_scopes, route_path
+from jwt_asgi._core.paths import Exemption, RouteRules, is_preflight, method_of, needed_scopes
 from jwt_asgi._core.policy import flag
 from jwt_asgi.access import authorize_all
 from jwt_asgi.answers import send_answer
@@ -213,14 +213,14 @@ class JWTMiddleware:
         """Hold a token against every rule that covers the connection."""
         if self._rules is None:
             return
-        now, method, path, rules = time(), method_of(scope), route_path(scope), self._rules.covering(scope)
+        rules = self._rules.covering(scope, time())
         if not rules:
             # It may be whatever the client sent, and goes into logs
+            method = method_of(scope)
             named = method if _METHOD.fullmatch(method) else "it"
             detail = f'add a rule for {named}, or "/*" with AnyToken() for the rest'
             raise AccessError(Reason.ROUTE_NOT_COVERED, detail)
-        contexts = [Context(now=now, method=method, path=path, path_params=rule.path_params) for rule in rules]
-        await authorize_all(token, [(rule.requirement, context) for rule, context in zip(rules, contexts, strict=True)])
+        await authorize_all(token, rules)
 
     async def _refuse(
         self,
@@ -231,9 +231,12 @@ class JWTMiddleware:
         receive: Receive,
         send: Send,
     ) -> None:
-        needs = () if self._rules is None else needed_scopes(self._rules.covering(scope))
-        answer = self._gate.refuse(error, scope, token=token, began=began, needs=needs)
+        answer = self._gate.refuse(error, scope, token=token, began=began, needs=partial(self._needed_scopes, scope))
         await send_answer(answer, scope, receive, send)
+
+    def _needed_scopes(self, scope: ASGIScope) -> Iterable[str]:
+        """Return those that a token needs for this connection."""
+        return () if self._rules is None else needed_scopes(self._rules.covering(scope))
 
     def _named_scopes(self) -> Iterable[str]:
         """Return the scopes that the rules name, for the metadata of the resource."""

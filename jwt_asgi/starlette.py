@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from operator import and_
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any, Unpack
 
 from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, BaseUser
@@ -147,8 +147,9 @@ async def _check(connection: HTTPConnection, rule: Requirement) -> None:
         raise ConfigurationError("requires", "nothing has verified a token: add JWTMiddleware to the application")
     # Below a mount, Starlette counts its path to root_path
     below = {"path": scope["path"], "root_path": scope.get("app_root_path", scope.get("root_path", ""))}
-    context = Context(method=method_of(scope), path=route_path(below))
-    await authorize(scope["jwt"], rule, path_params=scope.get("path_params", {}), context=context)
+    path_params = scope.get("path_params", {})
+    context = Context(now=time(), method=method_of(scope), path=route_path(below), path_params=path_params)
+    await authorize(scope["jwt"], rule, context=context)
 
 
 def _connection(args: tuple[Any, ...], kwargs: dict[str, Any]) -> HTTPConnection:

@@ -29,7 +29,7 @@ MOST_TOKENS = 10_000_000
 _WEIGHT_BYTES = 1024
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Known:
     """A token that was verified, and what it must be held against when it is seen again.
 
@@ -117,7 +117,7 @@ class TokenCache:
 def digest_of(token: str | bytes) -> bytes:
     """Return what a token is found by; empty for what cannot be a token."""
     if type(token) is not bytes:
-        if not isinstance(token, str):
+        if not isinstance(token, str) or len(token) > MAX_TOKEN_BYTES:
             return b""
         # Nothing beyond ASCII is a token, and a lone surrogate could not be encoded
         token = token.encode("ascii", "replace")

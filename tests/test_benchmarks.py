@@ -6,15 +6,17 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import instructions, memory, served
+from benchmarks import instructions, memory, served, steps
 from benchmarks._added import report
 from benchmarks._contenders import BARE, Contender, fault_of
+from benchmarks._hostile import MAX_TOKEN_BYTES, tokens
 from benchmarks._instructed import CASES, PHASES
 from benchmarks._plot import plot
 from benchmarks._requests import answer
@@ -161,3 +163,25 @@ def test_the_benchmark_of_instructions_compares_with_an_earlier_run() -> None:
     now, before = dict.fromkeys(CASES, 110_000), dict.fromkeys(CASES, 100_000)
     assert cells(instructions.table({"RS256": now}, {"RS256": before}))[1:] == [["RS256", *["110,000 (+10.0%)"] * 5]]
     assert cells(instructions.table({"RS256": now}, {}))[1:] == [["RS256", *["110,000"] * 5]]
+
+
+def test_the_benchmark_of_steps_finds_a_longest_time_for_each_step_and_the_input_that_took_it() -> None:
+    found = json.loads(run("steps", "--seconds", "0", "--only", "700 bytes", "--json"))["steps"]
+    names = [one["step"] for one in found]
+    assert {"find_token", "parse_token", "check_claims", "AccessToken.claims", "the rule Scope", "answer_to"} <= set(
+        names
+    )
+    assert names[-2:] == sorted(steps.BESIDE, reverse=True)
+    assert len(names) == len(set(names)) >= 35
+    assert {one["what"] for one in found} == {"a token of 700 bytes"}
+    assert all(one["microseconds"] > 0 for one in found)
+    slow = steps.Longest("parse_token", "arrays", 16_000, 1_000.1)
+    rows = cells(steps.table([slow, replace(slow, microseconds=1_000.0), replace(slow, step=steps.SIGNATURE)]))
+    assert [row[-1].strip(" |") for row in rows[1:]] == ["over 1 ms", "", "beside"]
+
+
+def test_the_worst_tokens_are_as_long_as_can_be_and_not_longer() -> None:
+    lengths = {token.what: len(token.text) for token in tokens() if "corpus" not in token.what}
+    assert max(lengths.values()) == MAX_TOKEN_BYTES
+    assert sum(length > MAX_TOKEN_BYTES * 0.9 for length in lengths.values()) > 0.8 * len(lengths)
+    assert len(lengths) > 400

@@ -78,7 +78,7 @@ async def test_a_bad_token_is_an_error_in_either_case(anonymous: bool) -> None:
 
 
 def challenge(gate: Gate, error: JWTASGIError, needs: Iterable[str] = ()) -> str | None:
-    answer = gate.refuse(error, scope(), token=None, began=perf_counter(), needs=needs)
+    answer = gate.refuse(error, scope(), token=None, began=perf_counter(), needs=lambda: needs)
     return next((value.decode() for name, value in answer.headers if name == b"www-authenticate"), None)
 
 

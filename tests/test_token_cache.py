@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from dataclasses import FrozenInstanceError
 from hashlib import sha256
 from typing import Any, cast
 
@@ -29,7 +30,7 @@ from jwt_asgi._core.signature import verify_signature
 from jwt_asgi.access import Grants
 from jwt_asgi.tenants import ResolvedIssuers, TrustedTenants
 from jwt_asgi.testing import SigningKeys, TestIssuer
-from jwt_asgi.token_cache import DEFAULT_TOKENS, TokenCache, digest_of
+from jwt_asgi.token_cache import DEFAULT_TOKENS, Known, TokenCache, digest_of
 from jwt_asgi.types import FetchResponse
 from tests.asgi import http
 from tests.keys.script import FakeClock
@@ -533,3 +534,10 @@ def test_what_can_be_no_token_is_found_by_nothing(token: Any) -> None:
 def test_whatever_else_is_found_by_its_sha_256(token: Any) -> None:
     raw = token if isinstance(token, bytes) else token.encode("ascii", "replace")
     assert digest_of(token) == sha256(raw).digest()
+
+
+def test_what_is_known_of_a_token_does_not_change() -> None:
+    nothing = cast("Any", None)
+    known = Known(token=nothing, policy=nothing, kid=None, alg="RS256", keys=(), since=0.0, until=1.0)
+    with pytest.raises(FrozenInstanceError):
+        known.until += 3600.0  # type: ignore[misc]

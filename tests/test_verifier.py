@@ -37,6 +37,7 @@ from jwt_asgi._keys.ledger import COUNTERS
 from jwt_asgi._keys.remote import RemoteKeys
 from jwt_asgi.access import Grants
 from jwt_asgi.testing import TestIssuer
+from jwt_asgi.token_cache import digest_of
 from jwt_asgi.types import Fetch, FetchResponse
 from jwt_asgi.verifier import START_SECONDS
 from tests.keys.script import FakeClock
@@ -1027,7 +1028,7 @@ async def test_a_token_is_recalled_without_a_wait_from_the_moment_on_that_it_is_
     issuer = TestIssuer(algorithms=["ES256"], clock=lambda: NOW)
     verifier = Verifier(TrustedIssuer(**issuer.options(), leeway=30.0), clock=lambda: now)
     raw = issuer.token()
-    digest = verifier.digest_of(raw)
+    digest = digest_of(raw)
     assert verifier.recall(digest) is None
     token = await verifier.verify(raw)
     for moment, good in (
@@ -1044,7 +1045,7 @@ async def test_a_token_is_recalled_without_a_wait_from_the_moment_on_that_it_is_
 async def test_a_token_is_not_recalled_where_the_application_is_asked_each_time(issuer: TestIssuer) -> None:
     verifier, raw = verifier_of(issuer, grants=lambda _: Grants(roles=["admin"])), issuer.token()
     await verifier.verify(raw)
-    assert verifier.recall(verifier.digest_of(raw)) is None
+    assert verifier.recall(digest_of(raw)) is None
 
 
 async def test_a_token_of_keys_that_were_replaced_is_not_recalled(issuer: TestIssuer) -> None:
@@ -1052,13 +1053,14 @@ async def test_a_token_of_keys_that_were_replaced_is_not_recalled(issuer: TestIs
     await verifier.verify(raw)
     issuer.rotate()
     await verifier.reload()
-    assert verifier.recall(verifier.digest_of(raw)) is None
+    assert verifier.recall(digest_of(raw)) is None
 
 
-def test_where_nothing_is_kept_a_token_is_found_by_nothing(issuer: TestIssuer) -> None:
+def test_it_remembers_tokens_unless_it_is_to_keep_none(issuer: TestIssuer) -> None:
     trusted = TrustedIssuer(**issuer.options())
-    assert Verifier(trusted, token_cache=0).digest_of("a.b.c") == b""
-    assert len(Verifier(trusted).digest_of("a.b.c")) == 32
+    assert not Verifier(trusted, token_cache=0).remembers
+    assert Verifier(trusted, token_cache=1).remembers
+    assert Verifier(trusted).remembers
 
 
 async def test_a_key_that_does_not_fit_makes_no_fetch_where_a_bad_signature_does(issuer: TestIssuer) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, NoReturn
+from functools import reduce
+from operator import and_
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 from jwt_asgi._core.access_token import AccessToken, read_only_dict
 from jwt_asgi.errors import AccessError, Reason
@@ -29,10 +31,9 @@ class Truth(Enum):
 
 
 _NOTHING = read_only_dict({})
-_set = object.__setattr__
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, init=False)
+@dataclass(frozen=True, kw_only=True, init=False)
 class Context:
     """What a requirement may look at besides the token.
 
@@ -62,11 +63,13 @@ class Context:
         answers: Mapping[Any, bool] = _NOTHING,
     ) -> None:
         """Copy the mappings. One is made for each request, and a generated `__init__` takes twice as long."""
-        _set(self, "now", now)
-        _set(self, "method", method)
-        _set(self, "path", path)
-        _set(self, "path_params", read_only_dict(path_params) if path_params else _NOTHING)
-        _set(self, "answers", read_only_dict(answers) if answers else _NOTHING)
+        self.__dict__.update(
+            now=now,
+            method=method,
+            path=path,
+            path_params=read_only_dict(path_params) if path_params else _NOTHING,
+            answers=read_only_dict(answers) if answers else _NOTHING,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,14 @@ class StepUp:
         return StepUp(classes, min(ages, default=None))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgment:
+_NEARER = (
+    frozenset[Reason](),
+    {Reason.SCOPE_MISSING},
+    {Reason.SCOPE_MISSING, Reason.AUTHENTICATION_INSUFFICIENT},
+)
+
+
+class Judgment(NamedTuple):
     """What came of a requirement for one token.
 
     Attributes:
@@ -110,7 +119,7 @@ class Judgment:
 
     def __and__(self, other: Judgment) -> Judgment:
         """Both ways in one."""
-        truths = {self.truth, other.truth}
+        truths = (self.truth, other.truth)
         reasons, step_up = self.reasons | other.reasons, self.step_up & other.step_up
         scopes, without = self.scopes | other.scopes, self.without | other.without
         if reasons and (scopes & without or step_up.acr_values == ()):
@@ -129,12 +138,7 @@ class Judgment:
 
     def hardness(self) -> int:
         """How far the way is: 0 not known, 1 another scope, 2 a new authentication too, 3 what no new token brings."""
-        nearer = (
-            frozenset[Reason](),
-            {Reason.SCOPE_MISSING},
-            {Reason.SCOPE_MISSING, Reason.AUTHENTICATION_INSUFFICIENT},
-        )
-        return next((number for number, reasons in enumerate(nearer) if self.reasons <= reasons), 3)
+        return next((number for number, reasons in enumerate(_NEARER) if self.reasons <= reasons), len(_NEARER))
 
 
 class Requirement(ABC):
@@ -247,7 +251,7 @@ class _Any(_Pair):
         way = min(left, right, key=Judgment.hardness)
         truth = Truth.UNKNOWN if Truth.UNKNOWN in {left.truth, right.truth} else Truth.NO
         missing = (str(self),) if way.reasons else ()
-        return replace(way, truth=truth, missing=missing, ask=right.ask if left.ask is None else left.ask)
+        return way._replace(truth=truth, missing=missing, ask=right.ask if left.ask is None else left.ask)
 
     def __invert__(self) -> Requirement:
         return ~self.left & ~self.right
@@ -275,7 +279,7 @@ class _Not(Requirement):
         inner = self.inner.judge(token, context)
         if inner.ask is not None:
             return inner
-        return replace(Requirement.judge(self, token, context), without=inner.scopes)
+        return Requirement.judge(self, token, context)._replace(without=inner.scopes)
 
     def __invert__(self) -> Requirement:
         return self.inner
@@ -302,10 +306,8 @@ def are_met(parts: Iterable[tuple[Requirement, Context]], token: AccessToken) ->
 
 def judge_all(parts: Iterable[tuple[Requirement, Context]], token: AccessToken | None) -> Judgment:
     """Judge them, for what a refusal says: all must be met."""
-    whole = Judgment(truth=Truth.YES)
-    for requirement, context in parts:
-        whole &= requirement.judge(token, context)
-    return whole
+    judgments = [requirement.judge(token, context) for requirement, context in parts]
+    return reduce(and_, judgments) if judgments else Judgment(truth=Truth.YES)
 
 
 def refusal(judgment: Judgment, token: AccessToken | None) -> AccessError:

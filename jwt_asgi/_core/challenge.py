@@ -7,7 +7,6 @@ never which check failed, and nothing that was in the token comes back.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +14,7 @@ from math import ceil
 
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason, TokenError
 
-__all__ = ["Answer", "answer_to", "check_realm", "is_quotable"]
+__all__ = ["MAX_SCOPE_CHARACTERS", "Answer", "answer_to", "check_realm", "is_quotable"]
 
 _GENERIC = "The access token is missing a required property, or is not valid here"
 _DESCRIPTIONS = {
@@ -36,8 +35,8 @@ _UNAVAILABLE = "The keys that tokens are verified with cannot be had just now"
 # What the body calls an answer whose challenge carries no error code
 _NAMES = {401: "unauthorized", 403: "forbidden", 503: "temporarily_unavailable"}
 
-# RFC 6750 section 3: %x20-21 / %x23-5B / %x5D-7E, so that quoting is never needed
-_QUOTABLE = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*")
+MAX_SCOPE_CHARACTERS = 2048
+"""The longest `scope` of a challenge, which may hold a path parameter: proxies take answers with 4 KiB of headers."""
 _MAX_RETRY_AFTER = 300
 _RETRY_UNDECIDED = 5
 
@@ -63,9 +62,10 @@ def answer_to(
     `resource_metadata` is the URL of RFC 9728 section 5.1; `scopes` are those that a token needs here, for a challenge
     whose error names none.
     """
-    if isinstance(error, TokenError):
-        return _answer_of(error.reason, realm, resource_metadata, tuple(scopes))
-    return _answer(error, realm, resource_metadata, tuple(scopes))
+    needed = tuple(scopes)
+    if isinstance(error, TokenError) and sum(map(len, needed)) <= MAX_SCOPE_CHARACTERS:
+        return _answer_of(error.reason, realm, resource_metadata, needed)
+    return _answer(error, realm, resource_metadata, needed)
 
 
 # In a flood of bad tokens it is the same again and again. Of what a client says, a scope may hold a path parameter
@@ -102,8 +102,11 @@ def check_realm(realm: str | None) -> str | None:
 
 
 def is_quotable(value: str) -> bool:
-    """Whether a challenge can carry it as it is."""
-    return _QUOTABLE.fullmatch(value) is not None
+    """Whether a challenge can carry it as it is.
+
+    RFC 6750 section 3: %x20-21 / %x23-5B / %x5D-7E, so that quoting is never needed.
+    """
+    return value.isascii() and value.isprintable() and '"' not in value and "\\" not in value
 
 
 def _challenge(
@@ -117,7 +120,9 @@ def _challenge(
         scopes = error.scopes or scopes
         parameters["acr_values"] = " ".join(error.acr_values) or None
         parameters["max_age"] = None if error.max_age is None else str(error.max_age)
-    parameters |= {"scope": " ".join(scopes) or None, "resource_metadata": resource_metadata}
+    scope = " ".join(scopes)
+    parameters["scope"] = scope if 0 < len(scope) <= MAX_SCOPE_CHARACTERS else None
+    parameters["resource_metadata"] = resource_metadata
     given = {name: value for name, value in parameters.items() if value is not None and is_quotable(value)}
     listed = ", ".join(f'{name}="{value}"' for name, value in given.items())
     return f"Bearer {listed}".rstrip()

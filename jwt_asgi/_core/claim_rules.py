@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+import re
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from math import isfinite
 from typing import Any, ClassVar
 
@@ -21,6 +22,9 @@ _FUTURE_SECONDS = 60.0
 
 _LISTS = ("actions", "locations", "datatypes", "privileges")
 """RFC 9396 section 2.2."""
+
+# A whole number as JSON and Python write it
+_WHOLE = re.compile(r"0|-?[1-9][0-9]*")
 
 Scalar = str | int | float | bool
 _Missing: Any = ...
@@ -68,10 +72,7 @@ class Claim(Requirement):
         if self.present is not _Missing:
             return value is not None
         if self.contains is not _Missing:
-            members = value if isinstance(value, tuple) else ()
-            return _any(
-                [_same(member, self.contains, context) for member in members] or [_known(self.contains, context)]
-            )
+            return _among(value if isinstance(value, tuple) else (), self.contains, context)
         wanted = [self.equals] if self.one_of is _Missing else self.one_of
         return _any([_same(value, want, context) for want in wanted])
 
@@ -159,7 +160,7 @@ class Acr(Requirement):
     def judge(self, token: AccessToken | None, context: Context) -> Judgment:
         """Judge, and say what authentication is asked for."""
         step_up = StepUp(tuple(self.values) or None, self.max_age)
-        return replace(Requirement.judge(self, token, context), step_up=step_up)
+        return Requirement.judge(self, token, context)._replace(step_up=step_up)
 
     def __str__(self) -> str:
         """Return it as text."""
@@ -214,7 +215,8 @@ class AuthorizationDetails(Requirement):
         if self.identifier is not None and identifier is None:
             return None
         details = token.claims.get("authorization_details")
-        return any(self._fits(detail, identifier) for detail in (details if isinstance(details, tuple) else ()))
+        lists = [(name, wanted) for name in _LISTS if (wanted := getattr(self, name))]
+        return any(self._fits(detail, identifier, lists) for detail in (details if isinstance(details, tuple) else ()))
 
     def __str__(self) -> str:
         """Return it as text."""
@@ -223,15 +225,16 @@ class AuthorizationDetails(Requirement):
         parts += [f"identifier {self.identifier}"] if self.identifier is not None else []
         return " with ".join([parts[0], " and ".join(parts[1:])] if parts[1:] else parts)
 
-    def _fits(self, detail: object, identifier: str | None) -> bool:
-        if not isinstance(detail, Mapping) or detail.get("type") != self.type:
+    def _fits(self, detail: object, identifier: str | None, lists: Sequence[tuple[str, Sequence[str]]]) -> bool:
+        if not isinstance(detail, dict) or detail.get("type") != self.type:
             return False
         if identifier is not None and detail.get("identifier") != identifier:
             return False
-        named = [(getattr(self, name), detail.get(name)) for name in _LISTS]
-        return all(
-            not wanted or (isinstance(has, tuple) and all(text in has for text in wanted)) for wanted, has in named
-        )
+        for name, wanted in lists:
+            has = detail.get(name)
+            if not isinstance(has, tuple) or any(text not in has for text in wanted):
+                return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,19 +280,33 @@ class ExternalPolicy(Requirement):
 
 def _same(value: object, want: Scalar | PathParam, context: Context) -> bool | None:
     """Compare as JSON does: 1 is 1.0, and True is no number; None where the path parameter is not there."""
+    return _among((value,), want, context)
+
+
+def _among(values: tuple[object, ...], want: Scalar | PathParam, context: Context) -> bool | None:
+    """Say whether one of them is the same. Nearly all are looked at in C alone, since a claim may have thousands."""
     if isinstance(want, PathParam):
         text = resolved(want, context)
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        return None if text is None else text == (str(value) if whole else value)
-    return value == want and isinstance(value, bool) == isinstance(want, bool)
+        return None if text is None else text in values or _has_whole(values, text)
+    return want in values and any(
+        value == want and isinstance(value, bool) == isinstance(want, bool) for value in values
+    )
+
+
+def _has_whole(values: tuple[object, ...], text: str) -> bool:
+    """Whether one is the whole number that is written so; 7.0 and True are none."""
+    if not _WHOLE.fullmatch(text):
+        return False
+    try:
+        number = int(text)
+    except ValueError:
+        # More digits than int() takes (CVE-2020-10735), so that no claim has them
+        return False
+    return number in values and any(type(value) is int and value == number for value in values)
 
 
 def _is_finite(value: object) -> bool:
     return isinstance(value, float) and isfinite(value)
-
-
-def _known(want: Scalar | PathParam, context: Context) -> bool | None:
-    return None if isinstance(want, PathParam) and resolved(want, context) is None else False
 
 
 def _any(truths: Sequence[bool | None]) -> bool | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from jwt_asgi._core.policy import Policy
@@ -29,7 +30,10 @@ _MARKS = ("token_use", "typ", "type")
 _IDENTIFIERS = ("sub", "jti", "client_id")
 _TYPED = frozenset({"iss", "aud", "exp", "nbf", "iat", *_IDENTIFIERS})
 """Claims that are malformed when they are null, which is told elsewhere."""
+_ABSENT = ()
+"""What no claim can be: JSON's arrays are lists."""
 _NUMBERS = frozenset({int, float})
+_TEXTS = frozenset({str})
 # CWE-93, CWE-117: identifiers end up in headers and logs of applications
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _AN_IDENTIFIER = "expected a string without control characters"
@@ -42,7 +46,8 @@ def check_claims(verified: Verified, policy: Policy, now: float) -> Verified:
     Raises:
         TokenError: with every failure in `failures`.
     """
-    _refuse(failed_claims(verified.claims, policy, now))
+    if failures := failed_claims(verified.claims, policy, now):
+        raise _refusal(failures)
     return verified
 
 
@@ -52,7 +57,8 @@ def check_before_fetch(untrusted: Untrusted, policy: Policy, now: float) -> None
     Raises:
         TokenError: as `check_claims`.
     """
-    _refuse(failed_claims(untrusted.claims, policy, now))
+    if failures := failed_claims(untrusted.claims, policy, now):
+        raise _refusal(failures)
 
 
 def failed_claims(claims: Mapping[str, Any], policy: Policy, now: float) -> tuple[ClaimFailure, ...]:
@@ -87,20 +93,21 @@ def named_audience(claims: Mapping[str, Any], profile: Profile) -> tuple[str, An
 
 def _audience_at(claims: Mapping[str, Any], profile: Profile) -> tuple[ClaimPath, Any]:
     for path in profile.audience:
-        holder = _holder(claims, path)
-        if isinstance(holder, dict) and path[-1] in holder:
-            return path, holder[path[-1]]
-    return next(iter(profile.audience), ("aud",)), ()
+        audience = _member_at(claims, path)
+        if audience != _ABSENT:
+            return path, audience
+    return next(iter(profile.audience), ("aud",)), _ABSENT
 
 
-def _holder(claims: Mapping[str, Any], path: ClaimPath) -> Any:  # noqa: ANN401 - as claim_at
-    return claims if len(path) == 1 else claim_at(claims, path[:-1])
+def _member_at(claims: Mapping[str, Any], path: ClaimPath) -> Any:  # noqa: ANN401 - as claim_at
+    """Return the value at a path as `claim_at` does, but null where it is null, and `_ABSENT` where nothing is."""
+    holder = claims if len(path) == 1 else claim_at(claims, path[:-1])
+    return holder.get(path[-1], _ABSENT) if isinstance(holder, dict) else _ABSENT
 
 
-def _refuse(failures: tuple[ClaimFailure, ...]) -> None:
-    if failures:
-        named = "; ".join(f"{failure.claim}: {failure.reason.value}, {failure.expected}" for failure in failures)
-        raise TokenError(failures[0].reason, named, failures=failures)
+def _refusal(failures: tuple[ClaimFailure, ...]) -> TokenError:
+    named = "; ".join(f"{failure.claim}: {failure.reason.value}, {failure.expected}" for failure in failures)
+    return TokenError(failures[0].reason, named, failures=failures)
 
 
 def _check_identity(failures: list[ClaimFailure], claims: Mapping[str, Any], policy: Policy) -> None:
@@ -124,15 +131,20 @@ def _check_audience(failures: list[ClaimFailure], claims: Mapping[str, Any], pol
     if accepted is not None and type(audience) is str and audience in accepted:
         return
     claim = ".".join(path)
-    if audience == ():
+    if audience == _ABSENT:
         if accepted is not None:
-            _fail(failures, claim, Reason.CLAIM_MISSING, f"expected one of {', '.join(sorted(accepted))}")
+            _fail(failures, claim, Reason.CLAIM_MISSING, _one_of(accepted))
         return
     named = [audience] if isinstance(audience, str) else audience
-    if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+    if not isinstance(named, list) or not _TEXTS.issuperset(map(type, named)):
         _fail(failures, claim, Reason.CLAIM_MALFORMED, _NAMES, audience)
     elif accepted is not None and accepted.isdisjoint(named):
-        _fail(failures, claim, Reason.AUDIENCE_MISMATCH, f"expected one of {', '.join(sorted(accepted))}", audience)
+        _fail(failures, claim, Reason.AUDIENCE_MISMATCH, _one_of(accepted), audience)
+
+
+@lru_cache(maxsize=64)
+def _one_of(accepted: frozenset[str]) -> str:
+    return f"expected one of {', '.join(sorted(accepted))}"
 
 
 def _check_kind(failures: list[ClaimFailure], claims: Mapping[str, Any], profile: Profile) -> None:
@@ -141,7 +153,7 @@ def _check_kind(failures: list[ClaimFailure], claims: Mapping[str, Any], profile
         if not isinstance(kind, str) or kind not in accepted:
             reason = Reason.CLAIM_MISSING if kind is None else Reason.TYPE_NOT_ACCEPTED
             _fail(failures, name, reason, f"expected {' or '.join(sorted(accepted))}, by profile {profile.name}", kind)
-    for name in _MARKS:
+    for name in () if claims.keys().isdisjoint(_MARKS) else _MARKS:
         kind = claims.get(name)
         if not isinstance(kind, str) or any(failure.claim == name for failure in failures):
             continue
@@ -173,9 +185,9 @@ def _check_shapes(failures: list[ClaimFailure], claims: Mapping[str, Any], profi
         if client is not None and not _is_identifier(client):
             _fail(failures, ".".join(path), Reason.CLAIM_MALFORMED, _AN_IDENTIFIER, client)
     for path in profile.scopes:
-        holder = _holder(claims, path)
-        if isinstance(holder, dict) and path[-1] in holder and not isinstance(holder[path[-1]], (str, list)):
-            _fail(failures, ".".join(path), Reason.CLAIM_MALFORMED, _NAMES, holder[path[-1]])
+        scopes = _member_at(claims, path)
+        if not isinstance(scopes, (str, list)) and scopes != _ABSENT:
+            _fail(failures, ".".join(path), Reason.CLAIM_MALFORMED, _NAMES, scopes)
 
 
 def _is_identifier(value: object) -> bool:
@@ -188,15 +200,15 @@ def _check_times(failures: list[ClaimFailure], claims: Mapping[str, Any], policy
         _fail(failures, "exp", Reason.CLAIM_MISSING, "expected when the token expires")
     if "iat" not in claims and (policy.max_age is not None or policy.max_lifetime is not None):
         _fail(failures, "iat", Reason.CLAIM_MISSING, "required by max_age and max_lifetime")
-    leeway = policy.leeway
+    leeway, max_age, max_lifetime = policy.leeway, policy.max_age, policy.max_lifetime
     if nbf is not None and nbf > now + leeway:
         _fail(failures, "nbf", Reason.TOKEN_NOT_YET_VALID, f"expected at most {now + leeway:.0f}", nbf)
     if iat is not None and iat > now + leeway:
         _fail(failures, "iat", Reason.TOKEN_ISSUED_IN_FUTURE, f"expected at most {now + leeway:.0f}", iat)
-    if iat is not None and policy.max_age is not None and iat < now - policy.max_age - leeway:
-        _fail(failures, "iat", Reason.TOKEN_TOO_OLD, f"expected at most {policy.max_age:g} s ago", iat)
-    if exp is not None and iat is not None and policy.max_lifetime is not None and exp - iat > policy.max_lifetime:
-        _fail(failures, "exp", Reason.LIFETIME_TOO_LONG, f"expected at most {policy.max_lifetime:g} s after iat", exp)
+    if max_age is not None and iat is not None and iat < now - max_age - leeway:
+        _fail(failures, "iat", Reason.TOKEN_TOO_OLD, f"expected at most {max_age:g} s ago", iat)
+    if max_lifetime is not None and exp is not None and iat is not None and exp - iat > max_lifetime:
+        _fail(failures, "exp", Reason.LIFETIME_TOO_LONG, f"expected at most {max_lifetime:g} s after iat", exp)
     if exp is not None and exp <= now - leeway:
         # RFC 7519 section 4.1.4: "on or after which the JWT MUST NOT be accepted"
         _fail(failures, "exp", Reason.TOKEN_EXPIRED, f"expected more than {now - leeway:.0f}", exp)
@@ -205,7 +217,7 @@ def _check_times(failures: list[ClaimFailure], claims: Mapping[str, Any], policy
 def _date(failures: list[ClaimFailure], claims: Mapping[str, Any], name: str) -> float | None:
     """RFC 7519 section 2, NumericDate: a JSON number; true is an int for Python, and NaN fails every comparison."""
     value: Any = claims.get(name)
-    if type(value) in _NUMBERS and -LATEST_DATE <= value <= LATEST_DATE:
+    if type(value) in _NUMBERS and abs(value) <= LATEST_DATE:
         seconds: float = value
         return seconds
     if name in claims:

@@ -20,9 +20,9 @@ __all__ = ["Exemption", "RouteRule", "RouteRules", "is_preflight", "method_of", 
 _PARAMETER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _WEBSOCKET = "WEBSOCKET"
 # Of a slash, a backslash, a dot and a percent sign
-_CODES = re.compile(rb"%(2f|5c|2e|25)", re.IGNORECASE)
-# A segment that is empty or all dots, or what some read as the end of one
-_LEADS_OUT = re.compile(r"[\\;%]|(^|/)\.{0,2}(/|\Z)")
+_CODES = (b"%2f", b"%5c", b"%2e", b"%25")
+# A segment that is empty or all dots, or what some read as the end of one, or as another character
+_LEADS_OUT = ("\\", ";", "%", "//", "/./", "/../")
 
 
 def method_of(scope: Mapping[str, Any]) -> str:
@@ -83,16 +83,16 @@ class Exemption:
 
 
 class RouteRule(NamedTuple):
-    """A requirement that covers a connection, and the path parameters of its pattern."""
+    """A requirement that covers a connection, and what it is told of that: the path parameters are its pattern's."""
 
     requirement: Requirement
-    path_params: Mapping[str, str]
+    context: Context
 
 
 class RouteRules:
     """Which requirement is for which method and path. All that cover a request must be met, in whatever order."""
 
-    __slots__ = ("_root", "_rules")
+    __slots__ = ("_deepest", "_root", "_rules")
 
     def __init__(self, rules: Mapping[str, Requirement] | Any) -> None:  # noqa: ANN401 - checked
         """Check the patterns.
@@ -107,6 +107,7 @@ class RouteRules:
             if not isinstance(requirement, Requirement):
                 raise ConfigurationError("rules", f"expected a requirement for {pattern!r}; got {requirement!r}")
         self._rules = tuple((_Pattern.parse(pattern), requirement) for pattern, requirement in rules.items())
+        self._deepest = max((len(pattern.segments) for pattern, _ in self._rules), default=0)
         self._root = _Node()
         for number, (pattern, _) in enumerate(self._rules):
             self._root.add(number, pattern)
@@ -119,39 +120,38 @@ class RouteRules:
         """Return every scope that a rule names."""
         return frozenset().union(*(requirement.scopes() for _, requirement in self._rules))
 
-    def covering(self, scope: Mapping[str, Any]) -> list[RouteRule]:
-        """Return what a connection must meet; empty: no rule covers it."""
+    def covering(self, scope: Mapping[str, Any], now: float = 0.0) -> list[RouteRule]:
+        """Return what a connection must meet at this time; empty: no rule covers it."""
         path, method = route_path(scope), method_of(scope)
         # Routers differ on a slash at the end: the rule holds with and without it
-        segments = path.removesuffix("/").split("/")[1:]
-        if (
-            not path.startswith("/")
-            or (segments and not _is_plain("/".join(segments)))
-            or not _is_plainly_encoded(scope)
-        ):
+        whole = path.removesuffix("/")
+        if not path.startswith("/") or (whole and not _is_plain(whole[1:])) or not _is_plainly_encoded(scope):
             return []
-        covering = [self._rules[number] for number in sorted(self._root.find(segments))]
-        return [
-            RouteRule(requirement, pattern.parameters(segments))
-            for pattern, requirement in covering
-            if pattern.methods is None or method in pattern.methods
-        ]
+        # One more than any pattern has: what is behind that makes no difference
+        segments = whole.split("/", self._deepest + 1)[1:]
+        found = []
+        for number in sorted(self._root.find(segments)):
+            pattern, requirement = self._rules[number]
+            if pattern.methods is None or method in pattern.methods:
+                path_params = pattern.parameters(segments)
+                context = Context(now=now, method=method, path=path, path_params=path_params)
+                found.append(RouteRule(requirement, context))
+        return found
 
 
 def needed_scopes(rules: Sequence[RouteRule]) -> tuple[str, ...]:
     """Return the scopes that a token needs to meet these rules, sorted: those of the nearest way in."""
-    parts = [(rule.requirement, Context(path_params=rule.path_params)) for rule in rules]
-    return tuple(sorted(judge_all(parts, None).scopes))
+    return tuple(sorted(judge_all(rules, None).scopes))
 
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """`segments`: texts, and None for a parameter; `below`: whatever is under them too."""
+    """`segments`: texts, and None for a parameter; `places`: of the parameters; `below`: whatever is under them too."""
 
     text: str
     methods: frozenset[str] | None
     segments: tuple[str | None, ...]
-    names: tuple[str, ...]
+    places: tuple[tuple[str, int], ...]
     below: bool
 
     @classmethod
@@ -162,22 +162,21 @@ class _Pattern:
         plain = path.removesuffix("/*" if below else "/")
         segments = plain.split("/")[1:]
         found = [_PARAMETER.fullmatch(segment) for segment in segments]
-        names = tuple(parameter[1] for parameter in found if parameter is not None)
+        places = tuple((parameter[1], at) for at, parameter in enumerate(found) if parameter is not None)
         texts = [segment for segment, parameter in zip(segments, found, strict=True) if parameter is None]
-        unfit = any("{" in segment or "}" in segment for segment in texts) or len(set(names)) < len(names)
+        unfit = any("{" in segment or "}" in segment for segment in texts) or len(dict(places)) < len(places)
         # No request could match such a pattern, and its rule would be dead
-        if unfit or (segments and not _is_plain("/".join(segments))):
+        if unfit or (segments and not _is_plain(plain[1:])):
             detail = "with each parameter once, and segments as they are when decoded"
             raise ConfigurationError("rules", f"expected {expected}, {detail}; got {text!r}")
         kept = tuple(None if parameter else segment for segment, parameter in zip(segments, found, strict=True))
         # What answers GET answers HEAD, with the same headers (RFC 9110 section 9.3.2)
         methods = None if method is None else frozenset({method} | ({"HEAD"} if method == "GET" else set()))
-        return cls(text, methods, kept, names, below)
+        return cls(text, methods, kept, places, below)
 
     def parameters(self, segments: Sequence[str]) -> dict[str, str]:
         """Return the path parameters of a path that it matches."""
-        values = [theirs for mine, theirs in zip(self.segments, segments, strict=False) if mine is None]
-        return dict(zip(self.names, values, strict=True))
+        return {name: segments[at] for name, at in self.places}
 
 
 class _Node:
@@ -200,9 +199,13 @@ class _Node:
         """Return the patterns that a path matches."""
         nodes, found = [self], [*self.below]
         for segment in segments:
-            nodes = [node.children[name] for node in nodes for name in (segment, None) if name in node.children]
+            children = []
             for node in nodes:
-                found += node.below
+                for child in (node.children.get(segment), node.children.get(None)):
+                    if child is not None:
+                        children.append(child)
+                        found += child.below
+            nodes = children
         for node in nodes:
             found += node.here
         return found
@@ -219,9 +222,14 @@ def _method_and_path(option: str, pattern: object, expected: str) -> tuple[str |
 
 def _is_plainly_encoded(scope: Mapping[str, Any]) -> bool:
     """Whether nothing was encoded that another router or file system may decode, or not, before it looks at it."""
-    return _CODES.search(scope.get("raw_path") or b"") is None
+    raw: bytes = scope.get("raw_path") or b""
+    if b"%" not in raw:
+        return True
+    raw = raw.lower()
+    return not any(code in raw for code in _CODES)
 
 
 def _is_plain(rest: str) -> bool:
     """Whether what lies below a prefix cannot lead out of it in the eyes of another router or file system."""
-    return rest.isprintable() and _LEADS_OUT.search(rest) is None
+    around = f"/{rest}/"
+    return rest.isprintable() and not any(part in around for part in _LEADS_OUT)

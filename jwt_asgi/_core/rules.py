@@ -123,7 +123,9 @@ class Scope(Requirement):
             return self.name
         for found in _TEMPLATE.finditer(self.name):
             value = context.path_params.get(found[1])
-            if not isinstance(value, str) or not _UNRESERVED.fullmatch(value) or set(value) & set(_beside(found)):
+            if not isinstance(value, str) or not _UNRESERVED.fullmatch(value):
+                return None
+            if any(beside in value for beside in _beside(found)):
                 return None
         return _TEMPLATE.sub(lambda found: context.path_params[found[1]], self.name)
 

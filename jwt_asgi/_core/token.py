@@ -17,13 +17,22 @@ from typing import Any, NamedTuple, NoReturn
 from jwt_asgi._core.bearer import MAX_TOKEN_BYTES
 from jwt_asgi.errors import Reason, TokenError
 
-__all__ = ["MAX_DEPTH", "MAX_KID_CHARACTERS", "Untrusted", "decode_segment", "parse_token", "strict_json_object"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_KID_CHARACTERS",
+    "MAX_NESTED",
+    "Untrusted",
+    "decode_segment",
+    "parse_token",
+    "strict_json_object",
+]
 
 MAX_DEPTH = 64
 """How deep JSON may be nested. CPython's parser gives up near 1000, and a caller's serializer earlier."""
+MAX_NESTED = 1024
+"""How many brackets may open in a token's header or payload, one in 12 bytes: each array or object costs its reader."""
 MAX_KID_CHARACTERS = 256
 
-_SEGMENTS_OF_JWS = 3
 _SEGMENTS_OF_JWE = 5
 _LENGTH_THAT_CANNOT_BE = 1
 
@@ -64,11 +73,10 @@ def parse_token(token: str | bytes) -> Untrusted:
             `type_not_accepted`.
     """
     raw = _ascii(token)
-    dots = raw.count(b".")
-    if dots != _SEGMENTS_OF_JWS - 1:
-        _refuse_segments(dots + 1)
     signing_input, _, signature = raw.rpartition(b".")
-    header_segment, _, payload_segment = signing_input.partition(b".")
+    header_segment, dot, payload_segment = signing_input.partition(b".")
+    if not dot or b"." in payload_segment:
+        _refuse_segments(raw.count(b".") + 1)
     read = _known_header if len(header_segment) <= _KNOWN_HEADER_BYTES else _read_header
     header, alg, kid, typ = read(header_segment)
     claims = _object(payload_segment, "payload")
@@ -92,18 +100,23 @@ def decode_segment(segment: bytes, name: str) -> bytes:
 
 
 def strict_json_object(raw: bytes, *, whole_text: bool = True) -> dict[str, Any]:
-    """Parse strict UTF-8 JSON whose top is an object. With `whole_text`, every string in it can be encoded again.
+    """Parse strict UTF-8 JSON whose top is an object.
+
+    With `whole_text`, every string in it can be encoded again, and at most `MAX_NESTED` brackets open in it.
 
     Raises:
         ValueError: it is not that, or nested deeper than `MAX_DEPTH`.
     """
+    brackets = raw.count(b"[") + raw.count(b"{")
+    if whole_text and brackets > MAX_NESTED:
+        raise ValueError("too many arrays and objects")
     try:
         text = raw.decode("utf-8").strip(" \t\n\r")
         value, end = _scan(text, 0)
         if type(value) is not dict or end != len(text):
             raise ValueError("not an object, or not it alone")
-        # Most payloads are flat but for `aud`, and need no walk
-        if ("[" in text or text.find("{", 1) > 0) and _is_deeper(value, MAX_DEPTH):
+        # Most have too few brackets for that, and need no walk
+        if brackets > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
             raise ValueError("nested too deep")
         if whole_text and "\\u" in text:
             # A lone surrogate (RFC 8259 section 8.2) cannot be written out again, so it would fail in the application

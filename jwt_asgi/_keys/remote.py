@@ -260,7 +260,9 @@ class RemoteKeys:
 
     def _flying(self, now: float) -> Flight | None:
         flight = self._flight
-        if flight is None or flight.is_alive(now):
+        if flight is None or flight.result is not None:
+            return None
+        if flight.is_alive(now):
             return flight
         if flight.is_overdue(now):
             self._flight = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import FrozenInstanceError, dataclass
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from jwt_asgi import (
     Scope,
     check_access,
 )
-from jwt_asgi._core.access import Context, Truth, are_met, judge_all, refusal
+from jwt_asgi._core.access import Context, StepUp, Truth, are_met, judge_all, refusal
 from jwt_asgi._core.claim_rules import Acr, ExternalPolicy
 from jwt_asgi._core.rules import Permission
 from jwt_asgi._core.signature import Verified
@@ -514,3 +514,8 @@ def test_several_rules_are_met_when_each_is_in_its_own_context() -> None:
     assert are_met([], token)
     assert are_met([(rule, one), (A, two)], token)
     assert not are_met([(A, one), (rule, two)], token)
+
+
+def test_what_is_asked_of_an_authentication_does_not_change() -> None:
+    with pytest.raises(FrozenInstanceError):
+        StepUp().max_age = 3  # type: ignore[misc]

@@ -16,6 +16,7 @@ import pytest
 from jwt_asgi import Profile
 from jwt_asgi._core.access_token import AccessToken, Grants
 from jwt_asgi._core.signature import Verified
+from tests.calls import calls_of
 from tests.core.builders import AUDIENCE, ISSUER, KEY, NOW, good_claims
 
 NESTED: dict[str, Any] = {"realm_access": {"roles": ["admin", "editor"]}, "list": [1, [2, {"a": [3]}]]}
@@ -428,3 +429,11 @@ def test_where_it_does_not_say_when_it_was_issued_it_is_good_until_it_expires() 
 def test_it_is_good_since_the_later_of_two_dates_and_the_leeway_earlier(dates: dict[str, int], since: float) -> None:
     claims = {name: value for name, value in good_claims().items() if name != "iat"} | dates
     assert AccessToken(Verified({}, claims, KEY), Profile.GENERIC, leeway=30.0).good_since == since
+
+
+def test_thousands_of_scopes_take_no_more_calls_than_two() -> None:
+    def look(number: int) -> int:
+        return calls_of(lambda: read(scope=" ".join(map(str, range(number)))).scopes)
+
+    assert look(4_000) == look(2)
+    assert read(scope="  a  b ").scopes == {"a", "b"}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+from urllib.parse import parse_qsl
+
 import pytest
 
 from jwt_asgi import Reason, TokenError
 from jwt_asgi._core.bearer import MAX_TOKEN_BYTES, NoToken, bearer_token
+from tests.calls import calls_of
 
 ALLOWED = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/"
 
@@ -216,3 +220,38 @@ def test_what_the_client_sent_is_not_in_the_message() -> None:
     with pytest.raises(TokenError) as caught:
         of(b"Bearer secret secret")
     assert "secret" not in str(caught.value)
+
+
+PIECES = (
+    *(b"access_token", b"%61ccess_toke%6e", b"acc%65ss%5Ftoken", b"acc%65ss%5ftoke%6E", b"access", b"_token"),
+    *(b"&", b"=", b"%", b"%%", b"%2", b"6", b"%26", b"%3d", b"%3D", b"%25", b"%00", b"%0a", b"\n", b"+", b";", b"\xff"),
+)
+
+
+@pytest.mark.parametrize("first", PIECES)
+def test_a_query_is_read_as_the_standard_library_reads_it(first: bytes) -> None:
+    for rest in product(PIECES, repeat=2):
+        query = b"".join((first, *rest))
+        names = {name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)}
+        assert (reason_for(query) is Reason.CREDENTIALS_DUPLICATE) is ("access_token" in names), query
+
+
+def test_what_decodes_to_the_name_only_when_it_is_decoded_twice_is_refused_too() -> None:
+    assert reason_for(b"access_toke%6%65=x") is Reason.CREDENTIALS_DUPLICATE
+    assert reason_for(b"access_toke%256e=x") is None
+
+
+def reason_for(query: bytes) -> Reason | None:
+    try:
+        of(b"Bearer abc", query)
+    except TokenError as error:
+        return error.reason
+    return None
+
+
+@pytest.mark.parametrize("unit", [b"&", b"a=1&", b"%", b"%25", b"&%61", b"access_toke&", b"%26access_token=", b"%%26"])
+def test_a_long_query_takes_no_more_calls_than_a_short_one(unit: bytes) -> None:
+    def look(times: int) -> int:
+        return calls_of(of, b"Bearer abc", b"x" + unit * times)
+
+    assert look(20_000) == look(2)

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from jwt_asgi import AccessError, ConfigurationError, JWTASGIError, KeysUnavailable, Reason, TokenError
-from jwt_asgi._core.challenge import Answer, answer_to, check_realm
+from jwt_asgi._core.challenge import MAX_SCOPE_CHARACTERS, Answer, _answer_of, answer_to, check_realm
 from jwt_asgi.errors import ClaimFailure
 
 GENERIC = "The access token is missing a required property, or is not valid here"
@@ -295,3 +295,14 @@ def test_the_names_of_the_headers_are_lower_case() -> None:
     for reason in Reason:
         for name, _ in answer_to(an_error(reason), "api").headers:
             assert name == name.lower()
+
+
+def test_a_scope_that_is_too_long_for_a_header_is_left_out_and_kept_nowhere() -> None:
+    kept = _answer_of.cache_info().currsize
+    for length, named in ((1, True), (MAX_SCOPE_CHARACTERS, True), (MAX_SCOPE_CHARACTERS + 1, False)):
+        scope = "s" * length
+        for error in (TokenError(Reason.TOKEN_EXPIRED), AccessError(Reason.SCOPE_MISSING, scopes=(scope,))):
+            said = dict(answer_to(error, "todos", scopes=[scope]).headers)[b"www-authenticate"]
+            assert (b"scope=" in said) is named
+            assert said.startswith(b'Bearer realm="todos", error="')
+    assert _answer_of.cache_info().currsize <= kept + 2

@@ -15,6 +15,7 @@ from jwt_asgi._core.access import Context, StepUp, Truth
 from jwt_asgi._core.claim_rules import Acr, AuthorizationDetails, ExternalPolicy
 from jwt_asgi._core.rules import PathParam
 from jwt_asgi._core.signature import Verified
+from tests.calls import calls_of
 from tests.core.builders import KEY, NOW, good_claims
 
 ID = PathParam("id")
@@ -534,3 +535,37 @@ def test_an_external_policy_alone_is_awaited() -> None:
     assert ExternalPolicy("opa", ask).awaits()
     assert (Claim("a", present=True) | ~ExternalPolicy("opa", ask)).awaits()
     assert not (Claim("a", present=True) & Acr("b")).awaits()
+
+
+@pytest.mark.parametrize(
+    ("text", "members", "holds"),
+    [
+        ("7", [1, "a", 7], True),
+        ("7", [7.0, True, "7 "], False),
+        ("7", [7.0, 3], False),
+        ("1", [True, 1.0], False),
+        ("1", [True, 1.0, 1], True),
+        ("0", [-0, False], True),
+        ("-0", [0], False),
+        ("-7", [-7], True),
+        ("07", [7], False),
+        ("+7", [7], False),
+        ("7" * 5_000, [7], False),
+        ("7" * 4_000, [int("7" * 4_000)], True),
+    ],
+)
+def test_an_array_contains_a_path_parameter_as_a_text_or_as_a_whole_number(
+    text: str, members: list[Any], holds: bool
+) -> None:
+    assert met(Claim("x", contains=ID), at(id=text), x=members) is holds
+    assert any(met(Claim("x", equals=ID), at(id=text), x=one) for one in members) is holds
+
+
+@pytest.mark.parametrize("want", ["a", 7, True, ID])
+def test_thousands_of_members_take_no_more_calls_than_two(want: Any) -> None:
+    def look(number: int) -> int:
+        token = a_token(x=[*range(10, 10 + number)])
+        token.claims  # noqa: B018 - read once, and kept
+        return calls_of(Claim("x", contains=want).met_by, token, at(id="9"))
+
+    assert look(4_000) == look(2)

@@ -20,6 +20,7 @@ from jwt_asgi._core.jwks import secret_key
 from jwt_asgi._core.policy import Policy
 from jwt_asgi._core.signature import Verified
 from jwt_asgi._core.token import parse_token
+from tests.calls import calls_of
 from tests.core.builders import AUDIENCE, NOW, a_policy, compact, good_claims
 
 STRICT = Profile.RFC9068
@@ -706,3 +707,17 @@ def test_a_token_that_could_pass_later_is_not_refused_before() -> None:
 def test_a_path_leads_through_objects_alone(path: tuple[str, ...], value: object) -> None:
     claims = {"a": {"b": 1}, "a.b": 2, "c": [3], "d": None, "e": "text"}
     assert claim_at(claims, path) == value
+
+
+def test_thousands_of_audiences_are_named_as_one_text_that_is_made_once() -> None:
+    policy = a_policy(audience=frozenset(f"https://api-{number}.test" for number in range(5_000)))
+    first, second = (failed_claims(good_claims(aud="a"), policy, NOW)[0].expected for _ in range(2))
+    assert first.startswith("expected one of https://api-0.test, https://api-1.test, https://api-10.test, ")
+    assert first is second
+
+
+def test_thousands_of_names_in_aud_take_no_more_calls_than_two() -> None:
+    def judge(number: int) -> int:
+        return calls_of(failed_claims, good_claims(aud=[*map(str, range(number)), AUDIENCE]), a_policy(), NOW)
+
+    assert judge(4_000) == judge(2)

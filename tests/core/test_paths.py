@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jwt_asgi import ConfigurationError, Requirement, Role, Scope
+from jwt_asgi._core.access import Context
 from jwt_asgi._core.paths import Exemption, RouteRules, is_preflight, method_of, needed_scopes, route_path
 from jwt_asgi._core.rules import AnyToken
 
@@ -25,7 +26,7 @@ def websocket(path: str) -> dict[str, Any]:
 def covers(pattern: str, scope: Mapping[str, Any]) -> dict[str, str] | None:
     """The path parameters, or None."""
     found = RouteRules({pattern: A}).covering(scope)
-    return dict(found[0].path_params) if found else None
+    return dict(found[0].context.path_params) if found else None
 
 
 # What a router sees
@@ -318,3 +319,10 @@ def test_rules_are_requirements_by_their_patterns(rules: Any) -> None:
     else:
         dictionary = '{"GET /todos/{id}": Scope("todos:read")}'
         assert caught.value.detail.endswith(f"expected a dict, as {dictionary}; got {rules!r}")
+
+
+def test_what_covers_a_request_is_told_of_it_and_of_the_time_if_that_is_given() -> None:
+    rules = RouteRules({"/a/{b}": Role("admin")})
+    context = rules.covering(request("/a/c", method="PUT"), 5.0)[0].context
+    assert context == Context(now=5.0, method="PUT", path="/a/c", path_params={"b": "c"})
+    assert rules.covering(request("/a/c"))[0].context.now == 0.0

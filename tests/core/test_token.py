@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 
 from jwt_asgi import Reason, TokenError
-from jwt_asgi._core.token import MAX_DEPTH, MAX_KID_CHARACTERS, decode_segment, parse_token, strict_json_object
+from jwt_asgi._core.token import (
+    MAX_DEPTH,
+    MAX_KID_CHARACTERS,
+    MAX_NESTED,
+    decode_segment,
+    parse_token,
+    strict_json_object,
+)
 from tests.core.builders import compact, segment
 
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -355,7 +362,7 @@ def test_json_deeper_than_the_parser_goes_is_refused_and_nothing_else_is_raised(
         Reason.TOKEN_TOO_LARGE,
     }
     with pytest.raises(ValueError, match="nested too deep"):
-        strict_json_object(b'{"a":' + b"[" * depth + b"]" * depth + b"}")
+        strict_json_object(b'{"a":' + b"[" * depth + b"]" * depth + b"}", whole_text=False)
 
 
 def test_a_caller_near_the_end_of_the_stack_gets_a_value_error() -> None:
@@ -378,6 +385,21 @@ def test_a_caller_near_the_end_of_the_stack_gets_a_value_error() -> None:
         except RecursionError:
             break
     assert "nested too deep" in outcomes
+
+
+@pytest.mark.parametrize("unit", ["[]", "{}", '{"a":{}}', "[[]]"])
+def test_a_token_opens_1024_brackets_at_most(unit: str) -> None:
+    fit = (MAX_NESTED - 2) // (unit.count("[") + unit.count("{"))
+    most = '{"a":[' + ",".join([unit] * fit) + "]}"
+    more = most[:-2] + ",[],[]]}"
+    assert (most + more).count("[") + (most + more).count("{") == 1024 + 1026
+    assert len(parse_token(compact({"alg": "RS256"}, most.encode())).claims["a"]) == fit
+    with pytest.raises(TokenError) as caught:
+        parse_token(compact({"alg": "RS256"}, more.encode()))
+    assert caught.value.reason is Reason.TOKEN_MALFORMED
+    with pytest.raises(ValueError, match="too many arrays and objects"):
+        strict_json_object(more.encode())
+    assert len(strict_json_object(more.encode(), whole_text=False)["a"]) == fit + 2
 
 
 # --- the header -----------------------------------------------------------------------------------------------------

@@ -308,6 +308,20 @@ async def test_the_body_is_made_by_the_handler_of_the_application() -> None:
     assert (answer.status, answer.challenge) == (403, f'{LACKS}, scope="a", {META}')
 
 
+async def test_what_a_handler_does_to_the_headers_of_a_refusal_is_not_in_the_next_one() -> None:
+    app = application(Security(BEARER, scopes=["a"]))
+
+    @app.exception_handler(HTTPException)
+    async def own(request: Request, error: HTTPException) -> JSONResponse:
+        headers: Any = error.headers
+        headers["x-own"] = headers.pop("www-authenticate")
+        return JSONResponse({}, error.status_code, headers)
+
+    for _ in range(2):
+        answer = await http(app)
+        assert (answer.header("x-own"), answer.challenge) == (f'Bearer scope="a", {META}', None)
+
+
 async def test_an_issuer_that_is_down_is_503_with_retry_after() -> None:
     async def down(url: str, **options: Any) -> FetchResponse:
         raise OSError("connection refused")

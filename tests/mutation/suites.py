@@ -26,7 +26,11 @@ MODULES = (
 # Fewer and faster ones come first. Tests by hypothesis are left out: they search at random, and are slow at it.
 _WIDER: dict[str, Suite] = {
     "_core/access.py": ("tests/test_access.py",),
-    "_keys/remote.py": ("tests/keys/test_events.py", "tests/keys/test_source.py"),
+    "_keys/remote.py": (
+        *("tests/keys/test_events.py", "tests/keys/test_source.py", "tests/test_verifier.py"),
+        *("tests/stories/test_outage.py", "tests/stories/test_rotation.py", "tests/stories/test_flood.py"),
+        *("tests/stories/test_giving_up.py", "tests/stories/test_forks.py"),
+    ),
     "verifier.py": ("tests/test_token_cache.py", "tests/test_access.py", "tests/test_tenants.py"),
 }
 

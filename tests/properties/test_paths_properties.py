@@ -82,9 +82,9 @@ def test_a_rule_covers_what_its_pattern_says_and_nothing_else(pattern: str, path
     assert len(found) == is_covered(pattern, method, path)
     for covering in found:
         names = re.findall(r"\{(.)\}", pattern)
-        assert list(covering.path_params) == names
+        assert list(covering.context.path_params) == names
         filled = pattern.rpartition(" ")[2]
-        for name, value in covering.path_params.items():
+        for name, value in covering.context.path_params.items():
             filled = filled.replace(f"{{{name}}}", value)
         assert (path.removesuffix("/") + "/").startswith(filled.removesuffix("*").removesuffix("/") + "/")
 
