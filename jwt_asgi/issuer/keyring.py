@@ -196,7 +196,7 @@ class _Ring:
         if staged is None:
             if self.now >= due - schedule.announce:
                 self._stage(alg, mint)
-        elif self.now + schedule.settle >= due and self.now >= staged.created_at + schedule.announce:
+        elif self.now + schedule.settle >= max(due, staged.created_at + schedule.announce):
             self._activate(staged, self.now + schedule.settle)
 
     def hand_over(self, alg: str, mint: Mint, *, unannounced: bool) -> None:
@@ -217,6 +217,7 @@ class _Ring:
                 self._begin(active, self.now)
         elif signs is not None:
             self.put(replace(signs, state=KeyState.ACTIVE, sign_until=None, publish_until=None), "key.activated")
+            self._end_others(alg, self.now)
         elif alg in self.schedule.algorithms or self._signer() is None:
             self._activate(self._staged(alg) or self._stage(alg, mint), self.now)
 
@@ -270,10 +271,18 @@ class _Ring:
 
     def _begin(self, key: StoredKey, at: float) -> None:
         """Set a handover that is under way to another time."""
-        for other in [*self.keys.values()]:
-            if other.state is KeyState.RETIRING and other.alg == key.alg and other.sign_until == key.sign_from:
-                self.put(replace(other, sign_until=at, publish_until=at + self.schedule.retained))
+        self._end_others(key.alg, at, joined=key.sign_from)
         self.put(replace(key, sign_from=at))
+
+    def _end_others(self, alg: str, at: float, joined: float | None = None) -> None:
+        """Let the retiring keys not sign beyond a time; the one that signs until `joined` signs until then."""
+        for key in [*self.keys.values()]:
+            if key.state is not KeyState.RETIRING or key.alg != alg:
+                continue
+            if key.sign_until == joined:
+                self.put(replace(key, sign_until=at, publish_until=at + self.schedule.retained))
+            elif _or_ever(key.sign_until) > at:
+                self.put(replace(key, sign_until=at))
 
 
 def _signer(keys: Sequence[StoredKey], now: float, alg: str) -> StoredKey | None:
