@@ -226,6 +226,14 @@ class TestRotateNow:
         assert ring.of("1").publish_until == START + 160 + RETAINED
         assert states(ring.keys) == {"1": "retiring", "2": "active"}
 
+    def test_a_key_that_has_retired_stays_as_it_is(self) -> None:
+        ring = begun()
+        ring.rotate(START, unannounced=True)
+        ring.rotate(START + 100)
+        before = ring.of("1")
+        ring.rotate(START + 200, unannounced=True)
+        assert ring.of("1") == before
+
     def test_another_algorithm_than_the_first(self) -> None:
         ring = begun(KeySchedule(algorithms=["ES256", "RS256"]))
         ring.rotate(START + 5, alg="RS256")
@@ -346,6 +354,17 @@ class TestClockGoesBack:
         assert ring.of("2").sign_from == ring.of("1").sign_until == soon
         assert ring.of("1").publish_until == soon + RETAINED
         assert ring.look(START + DAY) == KeyChange()
+
+    def test_of_two_handovers_the_later_one_alone_is_left(self) -> None:
+        ring = begun()
+        ring.rotate(START, unannounced=True)
+        ring.rotate(START + 60, unannounced=True)
+        published_until = ring.of("1").publish_until
+        ring.look(START - 2 * DAY)
+        soon = START - DAY + 60
+        assert [ring.of(kid).sign_until for kid in ("1", "2", "3")] == [soon, soon, None]
+        assert ring.of("3").sign_from == soon
+        assert ring.of("1").publish_until == published_until
 
     def test_so_it_is_when_an_operator_asks(self) -> None:
         ring = begun()

@@ -44,6 +44,7 @@ class World:
         self.times: list[float] = []
         self.versions: list[list[StoredKey]] = []
         self.hurried: set[str] = set()
+        self.revocations: list[float] = []
         self.act("look")
 
     def act(self, act: Act) -> None:
@@ -67,8 +68,10 @@ class World:
             edges = {edge for key in self.at(begin) for edge in (key.sign_from, key.sign_until) if edge is not None}
             moments = {begin, begin + LAG, *edges, *(edge - 0.001 for edge in edges), end - 0.001}
             for moment in sorted(moment for moment in moments if begin <= moment < end):
-                for lag in (0.0, LAG):
-                    key = signer(self.at(moment - lag), moment, self.schedule.algorithms)
+                keys = [signer(self.at(moment - lag), moment, self.schedule.algorithms) for lag in (0.0, LAG)]
+                if not any(0 <= moment - revoked <= LAG for revoked in self.revocations):
+                    assert len({key.kid for key in keys if key}) == 1, "processes do not agree"
+                for key in keys:
                     assert key is not None
                     yield moment, key
 
@@ -88,6 +91,7 @@ class World:
         if act in {"rotate", "rotate unannounced"}:
             hurry = act == "rotate unannounced"
             return rotate_now(self.keys, self.now, self.schedule, self.mint, unannounced=hurry)
+        self.revocations.append(self.now)
         key = signer(self.keys, self.now, ()) if act == "revoke signer" else self.keys[-1]
         assert key is not None
         return revoke(self.keys, key.kid, self.now, self.schedule, self.mint, digest)
