@@ -223,7 +223,7 @@ class AccessTokens:
             method, thumbprint = context.proof
             claims["cnf"] = {check_text("cnf", method): check_text("cnf", thumbprint)}
         allowed = [self._audiences[name] for name in audience if name in self._audiences]
-        optional = _of_login(context) | added
+        optional = {**_of_login(context), **added}
         return claims | {name: value for name, value in optional.items() if all(name in names for names in allowed)}
 
     def _too_large(self, claims: Mapping[str, Any], size: int) -> str:

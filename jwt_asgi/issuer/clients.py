@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from secrets import token_urlsafe
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, NoReturn, get_args
 
 from jwt_asgi._core.jwks import KeySet, import_keys
 from jwt_asgi._core.policy import ASYMMETRIC_ALGORITHMS
@@ -63,7 +63,7 @@ class Client:
         secrets: For `client_secret_basic`: the `secret_digest` of its secret, or of several while it changes.
         jwks: For `private_key_jwt`: its public keys, as a JWK Set.
         algorithm: For `private_key_jwt`: what it signs with, and nothing else.
-        grants: What it may use.
+        grants: What it may use: `refresh_token`, `client_credentials`.
         scopes: What it may have without a user, by `client_credentials`.
         audience: Whom its tokens without a user may be for; the first where it names none.
 
@@ -76,7 +76,7 @@ class Client:
     secrets: Sequence[str] = field(default=(), repr=False)
     jwks: Mapping[str, Any] | None = field(default=None, repr=False)
     algorithm: str | None = None
-    grants: Collection[Grant] = ("refresh_token",)
+    grants: Collection[str] = ("refresh_token",)
     scopes: Collection[str] = ()
     audience: Sequence[str] = ()
     keys: KeySet | None = field(init=False, repr=False, compare=False)
@@ -141,7 +141,7 @@ class Client:
             self._refuse("jwks", f"no key of it is for {self.algorithm}")
         return keys
 
-    def _refuse(self, name: str, detail: str) -> None:
+    def _refuse(self, name: str, detail: str) -> NoReturn:
         raise ConfigurationError(f"client {name}", f"{detail}, for client {self.client_id!r}")
 
 

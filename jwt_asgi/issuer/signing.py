@@ -88,7 +88,7 @@ def _pss(hash_: hashes.HashAlgorithm) -> _Algorithm:
 def _eddsa() -> _Algorithm:
     """RFC 8037 section 3.1, RFC 9864 section 2.2."""
     kind = ed25519.Ed25519PrivateKey
-    return _Algorithm(kind.generate, lambda key: isinstance(key, kind), lambda key: key.sign, 64)  # type: ignore[no-any-return]
+    return _Algorithm(kind.generate, lambda key: isinstance(key, kind), lambda key: key.sign, 64)
 
 
 _ALGORITHMS: Mapping[str, _Algorithm] = {

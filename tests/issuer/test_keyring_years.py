@@ -26,7 +26,7 @@ LAG = 30.0
 
 Act = Literal["look", "rotate", "rotate unannounced", "revoke signer", "revoke newest"]
 ACTS: st.SearchStrategy[Act] = st.sampled_from(
-    ["look"] * 12 + ["rotate", "rotate unannounced", "revoke signer", "revoke newest"]  # type: ignore[arg-type]
+    ["look"] * 12 + ["rotate", "rotate unannounced", "revoke signer", "revoke newest"]
 )
 PAUSES = st.one_of(
     st.floats(0.0, 120.0), st.floats(0.0, 6 * 3600.0), st.floats(0.0, 3 * DAY), st.floats(0.0, 200 * DAY)

@@ -59,7 +59,9 @@ class TestEachAlgorithm:
 
     def test_the_kid_is_the_thumbprint(self, alg: str) -> None:
         key = signing_key(alg)
-        members = {name: key.public[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in key.public}
+        members: dict[str, str | list[str]] = {
+            name: key.public[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in key.public
+        }
         assert key.kid == import_key(members).thumbprint()
 
     def test_the_length_is_known_before(self, alg: str) -> None:
