@@ -146,12 +146,11 @@ def _check_assertion(client: Client, assertion: Untrusted, audiences: Collection
         claims = check_claims(verify_signature(assertion, keys or ()), policy, now).claims
     except TokenError as error:
         raise GrantError(Fault.INVALID_CLIENT, detail=f"the assertion: {error}") from None
+    named = {claims["aud"]} if isinstance(claims["aud"], str) else {*claims["aud"]}
     wrong = ""
     if claims["sub"] != client.client_id:
         wrong = "sub is not the client"
-    elif (
-        not {claims["aud"]} <= {*audiences} if isinstance(claims["aud"], str) else not {*claims["aud"]} <= {*audiences}
-    ):
+    elif not named <= {*audiences}:
         wrong = "aud names others, too"
     elif claims["exp"] > now + LONGEST_ASSERTION + LEEWAY:
         wrong = f"exp is more than {LONGEST_ASSERTION:g} s ahead"

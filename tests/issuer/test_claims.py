@@ -312,13 +312,13 @@ CONTEXTS = st.builds(
     generation=st.none() | st.integers(),
     claims=st.dictionaries(IDENTIFIERS | st.sampled_from(["roles", "typ", "groups", "nbf", "exp"]), JSON, max_size=3),
 )
-GOOD = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp"]), min_size=1, max_size=12)
+GOOD = st.text("aZ09-|:/\u00e9\u4e2d\U0001f44d\u200b\u0301", min_size=1, max_size=12)
 GOOD_CONTEXTS = st.builds(
     TokenContext,
     subject=GOOD,
     client_id=GOOD,
     audience=st.lists(GOOD, max_size=2).map(lambda names: (API, *names)),
-    scopes=st.lists(st.from_regex(r"\A[!#-\[\]-~]{1,8}\Z"), max_size=3, unique=True).map(tuple),
+    scopes=st.lists(st.text("!#[]~:azAZ09", min_size=1, max_size=8), max_size=3, unique=True).map(tuple),
     tenant=st.none() | GOOD,
     auth_time=st.none() | st.floats(0, 1e10),
     acr=st.none() | GOOD,
