@@ -34,6 +34,8 @@ class ClaimsError(Exception):
 
 def check_text(name: str, value: object) -> str:
     """Return a text that is not empty, without control characters and white space around it."""
+    if type(value) is str and value.isprintable() and value and value[0] != " " != value[-1]:
+        return value
     if not isinstance(value, str) or not value or value != value.strip() or _UNFIT.search(value):
         raise ClaimsError(name, "expected a text without control characters and white space around it")
     return str.__str__(value)
@@ -41,9 +43,11 @@ def check_text(name: str, value: object) -> str:
 
 def clean_names(name: str, values: object) -> list[str]:
     """Return names as an array, each once, in their order; those of a set are sorted."""
-    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Collection):
+    if not isinstance(values, (list, tuple)) and (
+        isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Collection)
+    ):
         raise ClaimsError(name, f"expected a list of texts; got {type(values).__name__}")
-    names = list(dict.fromkeys(check_text(name, value) for value in values))
+    names = list(dict.fromkeys([check_text(name, value) for value in values]))
     return sorted(names) if isinstance(values, (set, frozenset)) else names
 
 

@@ -178,14 +178,12 @@ class AccessTokens:
             ClaimsError: a value cannot be in a token, or the token is too large.
         """
         token_id, issued_at = self._token_id(), int(now)
-        claims = self._claims(context, added) | {
-            "jti": check_text("jti", token_id),
-            "iat": issued_at,
-            "exp": issued_at + self.lifetime,
-        }
+        claims = self._claims(context, added)
+        claims["jti"] = check_text("jti", token_id)
+        claims["iat"], claims["exp"] = issued_at, issued_at + self.lifetime
         payload = self._encode(claims).encode("utf-8")
-        if key.length_of(payload) > self._max_bytes:
-            raise ClaimsError("token", self._too_large(claims, key.length_of(payload)))
+        if (size := key.length_of(payload)) > self._max_bytes:
+            raise ClaimsError("token", self._too_large(claims, size))
         return Issued(
             token=key.sign(payload),
             token_id=token_id,
@@ -224,7 +222,10 @@ class AccessTokens:
             claims["cnf"] = {check_text("cnf", method): check_text("cnf", thumbprint)}
         allowed = [self._audiences[name] for name in audience if name in self._audiences]
         optional = {**_of_login(context), **added}
-        return claims | {name: value for name, value in optional.items() if all(name in names for names in allowed)}
+        for names in allowed:
+            optional = {name: value for name, value in optional.items() if name in names}
+        claims.update(optional)
+        return claims
 
     def _too_large(self, claims: Mapping[str, Any], size: int) -> str:
         sizes = {name: len(self._encode({name: value}).encode("utf-8")) - 2 for name, value in claims.items()}

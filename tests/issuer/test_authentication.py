@@ -56,7 +56,7 @@ def claims(**members: Any) -> dict[str, Any]:
 
 def assertion(payload: dict[str, Any], signer: SigningKey | None = None, **header: Any) -> str:
     used = signer or key()
-    made: str = jwt.encode(payload, used._private, algorithm="ES256", headers={"kid": used.kid, **header})  # type: ignore[arg-type]
+    made: str = jwt.encode(payload, used._private, algorithm="ES256", headers={"kid": used.kid, **header})
     return made
 
 
@@ -191,7 +191,7 @@ class TestCredentials:
 
     @pytest.mark.parametrize("payload", [{}, {"sub": ["job"]}])
     def test_an_assertion_without_a_subject_is_nobodys(self, payload: dict[str, Any]) -> None:
-        text = jwt.api_jws.encode(json.dumps(payload).encode(), key()._private, algorithm="ES256")  # type: ignore[arg-type]
+        text = jwt.api_jws.encode(json.dumps(payload).encode(), key()._private, algorithm="ES256")
         error = refused(Fault.INVALID_CLIENT, [], form(client_assertion=text, client_assertion_type=ASSERTION_TYPE))
         assert error.detail == "the assertion: expected sub"
 
@@ -252,7 +252,7 @@ class TestAuthenticate:
         await authenticated(job(), given(claims(), typ=typ))
 
     async def test_without_a_kid_each_key_that_fits_is_tried(self) -> None:
-        text = jwt.encode(claims(), key()._private, algorithm="ES256")  # type: ignore[arg-type]
+        text = jwt.encode(claims(), key()._private, algorithm="ES256")
         await authenticated(job(), AssertionGiven("job", parse_token(text)))
 
     async def test_without_iat_and_with_the_longest_life_it_is_good(self) -> None:
