@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Final
 
@@ -173,13 +173,17 @@ class SigningKey:
 
     def stored(self, sealing: Sealing, now: float) -> StoredKey:
         """Return it as the database keeps it: staged since `now`, and sealed."""
-        content = self._private.private_bytes(
-            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        sealed = sealing.seal(content, _name(self.alg, self.kid))
+        sealed = self.sealed_with(sealing)
         return StoredKey(
             kid=self.kid, alg=self.alg, state=KeyState.STAGED, sealed=sealed, public=self.public, created_at=now
         )
+
+    def sealed_with(self, sealing: Sealing) -> bytes:
+        """Return the private key, sealed under its names."""
+        content = self._private.private_bytes(
+            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return sealing.seal(content, _name(self.alg, self.kid))
 
     @classmethod
     def opened(cls, stored: StoredKey, sealing: Sealing) -> SigningKey:
@@ -224,6 +228,18 @@ class Keychain:
     def mint(self, alg: str, now: float) -> StoredKey:
         """Make a key for the database; it is staged."""
         return SigningKey.new(alg).stored(self._sealing, now)
+
+    def resealed(self, stored: Iterable[StoredKey]) -> list[StoredKey]:
+        """Return those of these keys that are not sealed with the newest master key, sealed anew.
+
+        When they are kept, and no session lives that was begun with an older master key, that one can be taken away.
+        Keys whose private part is erased are left out.
+
+        Raises:
+            ConfigurationError: as `SigningKey.opened`.
+        """
+        older = [key for key in stored if key.sealed and not self._sealing.is_current(key.sealed)]
+        return [replace(key, sealed=SigningKey.opened(key, self._sealing).sealed_with(self._sealing)) for key in older]
 
     def __repr__(self) -> str:
         """Show what is public."""

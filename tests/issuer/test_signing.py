@@ -145,6 +145,16 @@ class TestKeychain:
         with pytest.raises(ConfigurationError, match=f"signing key {foreign.kid} for ES256 does not open"):
             Keychain(SEALING).open([foreign])
 
+    def test_when_the_master_key_changes_they_are_sealed_anew(self) -> None:
+        one, two = bytes(range(32)), bytes(range(100, 132))
+        old = Keychain(MasterKeys({1: one}).sealing()).mint("ES256", START)
+        both = Keychain(MasterKeys({1: one, 2: two}).sealing())
+        new, gone = both.mint("EdDSA", START), replace(old, kid="gone", state=KeyState.GONE, sealed=b"")
+        (again,) = both.resealed([old, new, gone])
+        assert replace(again, sealed=old.sealed) == old
+        assert [key.kid for key in Keychain(MasterKeys({2: two}).sealing()).open([again, new])] == [old.kid, new.kid]
+        assert both.resealed([again, new]) == []
+
     def test_its_repr_has_no_secret(self) -> None:
         chain = Keychain(SEALING)
         (key,) = chain.open([chain.mint("ES256", START)])
