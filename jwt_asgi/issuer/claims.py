@@ -16,6 +16,7 @@ from typing import Any, Final
 from jwt_asgi._core.policy import seconds
 from jwt_asgi.errors import ConfigurationError
 from jwt_asgi.issuer.claim_values import ClaimsError, check_text, clean, clean_names, clean_scopes
+from jwt_asgi.issuer.grants import GrantError
 from jwt_asgi.issuer.rotation import Proof
 from jwt_asgi.issuer.signing import SigningKey
 from jwt_asgi.issuer.types import Session
@@ -116,7 +117,8 @@ class AccessTokens:
         audiences: Which claims tokens for an audience may have, beside those that every token needs: of `auth_time`,
             `acr`, `amr`, `tenant`, and what the application adds. Others are left out. An audience that is not named
             gets all; a token for several gets what all of them may have.
-        mapper: Asked for claims each time. When it fails, no token is made.
+        mapper: Asked for claims each time. When it fails, no token is made; a `GrantError` of it is what the client
+            is told.
         max_bytes: The largest token.
         token_id: Makes `jti`.
 
@@ -161,12 +163,15 @@ class AccessTokens:
 
         Raises:
             ClaimsError: a claim cannot be added, or the mapper failed.
+            GrantError: the mapper raised it, as for a user who is locked out.
         """
         claims = _added("session", context.claims)
         if self._mapper is None:
             return claims
         try:
             answer = await self._mapper(context)
+        except GrantError:
+            raise
         except Exception as error:
             raise ClaimsError("mapper", f"it failed: {type(error).__name__}") from error
         return claims | _added("mapper", answer)
@@ -197,6 +202,7 @@ class AccessTokens:
 
         Raises:
             ClaimsError: as `added` and `make`.
+            GrantError: as `added`.
         """
         return self.make(context, key, now, await self.added(context))
 

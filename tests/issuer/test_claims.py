@@ -16,6 +16,7 @@ from jwt_asgi._core.token import parse_token
 from jwt_asgi._keys.static import StaticKeys
 from jwt_asgi.errors import ConfigurationError, Reason, TokenError
 from jwt_asgi.issuer.claims import LISTS, RESERVED, AccessTokens, ClaimsError, Issued, TokenContext
+from jwt_asgi.issuer.grants import Fault, GrantError
 from jwt_asgi.issuer.rotation import Family
 from jwt_asgi.issuer.signing import SigningKey, jwks_document
 from jwt_asgi.issuer.types import Session
@@ -204,6 +205,13 @@ class TestMapper:
             await issued(mapper=mapper)
         assert str(caught.value) == "mapper: it failed: LookupError"
         assert isinstance(caught.value.__cause__, LookupError)
+
+    async def test_it_can_refuse_a_user(self) -> None:
+        async def mapper(_: TokenContext) -> Mapping[str, Any]:
+            raise GrantError(Fault.INVALID_GRANT, detail="the user is locked out")
+
+        with pytest.raises(GrantError, match="the user is locked out"):
+            await issued(mapper=mapper)
 
     async def test_one_that_cannot_be_awaited_fails(self) -> None:
         assert await refused(mapper=lambda _: {}) == "mapper: it failed: TypeError"
