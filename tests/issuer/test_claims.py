@@ -348,7 +348,7 @@ async def verified(token: str) -> AccessToken:
 
 
 @given(GOOD_CONTEXTS, st.lists(GOOD, max_size=3))
-@examples(100)
+@examples(40)
 def test_our_verifier_reads_what_was_meant(context: TokenContext, roles: list[str]) -> None:
     added = {"roles": list(dict.fromkeys(roles))}
     token = tokens().make(context, KEY, NOW, added)
@@ -361,7 +361,7 @@ def test_our_verifier_reads_what_was_meant(context: TokenContext, roles: list[st
 
 
 @given(CONTEXTS)
-@examples(200)
+@examples(80)
 def test_whatever_the_application_gives_is_refused_or_makes_a_token_that_our_verifier_takes(
     context: TokenContext,
 ) -> None:
@@ -376,7 +376,7 @@ def test_whatever_the_application_gives_is_refused_or_makes_a_token_that_our_ver
 
 
 @given(GOOD_CONTEXTS)
-@examples(30)
+@examples(20)
 def test_no_good_context_is_refused(context: TokenContext) -> None:
     assert run(tokens().make(context, KEY, NOW, {}).token).subject == context.subject
 
