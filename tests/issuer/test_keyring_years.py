@@ -28,9 +28,31 @@ Act = Literal["look", "rotate", "rotate unannounced", "revoke signer", "revoke n
 ACTS: st.SearchStrategy[Act] = st.sampled_from(
     ["look"] * 12 + ["rotate", "rotate unannounced", "revoke signer", "revoke newest"]
 )
+MARKS = [
+    0,
+    1,
+    30,
+    59,
+    60,
+    61,
+    300,
+    600,
+    900,
+    1500,
+    3600,
+    4200,
+    4260,
+    4320,
+    7200,
+    DAY - 60,
+    DAY,
+    2 * DAY,
+    89 * DAY,
+    90 * DAY,
+]
 PAUSES = st.one_of(
-    st.floats(0.0, 120.0), st.floats(0.0, 6 * 3600.0), st.floats(0.0, 3 * DAY), st.floats(0.0, 200 * DAY)
-)
+    st.sampled_from(MARKS), st.integers(0, 8 * 3600), st.integers(0, int(3 * DAY)), st.integers(0, int(200 * DAY))
+).map(float)
 STEPS = st.lists(st.tuples(PAUSES, ACTS), min_size=1, max_size=25)
 
 
