@@ -22,6 +22,7 @@ LAYERS = {
     "profiles": 1,
     "_core": 2,
     "_keys": 3,
+    "issuer": 3,
     "instrumentation": 4,
     "issuers": 5,
     "tenants": 6,
@@ -55,7 +56,11 @@ FORBIDDEN = {
 }
 # Where a library may be imported, and nowhere else.
 BOUNDARIES = {
-    "joserfc": {"_core/signature.py", "_core/jwks.py", "testing/signing.py", "testing/configured.py"},
+    "joserfc": {
+        *("_core/signature.py", "_core/jwks.py", "issuer/signing.py"),
+        *("testing/signing.py", "testing/configured.py"),
+    },
+    "cryptography": {"issuer/sealing.py", "issuer/signing.py"},
     "httpx": {"_keys/fetch.py", "testing/async_client.py"},
     "cachetools": {"_keys/remote.py", "tenants.py"},
     "fastapi": {"fastapi.py"},
@@ -121,6 +126,14 @@ def test_the_core_waits_for_nothing_and_sees_no_clock(path: Path) -> None:
     roots = {module.split(".")[0] for module in imports_of(path)}
     assert not roots & IMPURE
     assert roots <= {"jwt_asgi", "joserfc", "__future__"} | sys.stdlib_module_names
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not any(isinstance(node, (ast.AsyncFunctionDef, ast.Await)) for node in ast.walk(tree))
+
+
+@pytest.mark.parametrize("name", ["rotation", "keyring", "key_schedule", "claim_values", "grants"])
+def test_the_domain_of_the_token_service_waits_for_nothing_and_sees_no_clock(name: str) -> None:
+    path = PACKAGE / "issuer" / f"{name}.py"
+    assert not {module.split(".")[0] for module in imports_of(path)} & IMPURE
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert not any(isinstance(node, (ast.AsyncFunctionDef, ast.Await)) for node in ast.walk(tree))
 

@@ -4,4 +4,16 @@ It shares only `_core` with the side that verifies. The domain comes first, and 
 
     refresh_token.py       family and generation <-> the text of a refresh token
     rotation.py            (family, generation, now) -> rotate, retry, replay ...: refresh families as a table
+    key_schedule.py        when signing keys change: numbers that go together
+    keyring.py             (signing keys, now, schedule) -> what becomes of each: their life as a table
+    claim_values.py        values of the application -> plain JSON, without what verifiers refuse
+    grants.py              the form of a request -> what is asked for; every error that is answered with
+
+Then what signs, seals and authenticates:
+
+    sealing.py             one secret -> the keys that refresh tokens and stored keys are protected with
+    signing.py             signing keys: made, kept sealed, published, used; the boundary to joserfc and cryptography
+    claims.py              (who, for whom, what, now) -> an access token (RFC 9068)
+    clients.py             what is registered of a client
+    authentication.py      a request -> who the client says it is, and whether that is so
 """
