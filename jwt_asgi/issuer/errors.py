@@ -8,7 +8,7 @@ __all__ = ["StoreUnavailable"]
 class StoreUnavailable(Exception):  # noqa: N818 - the public name says what is the case
     """The database cannot be asked just now, or failed while it was: 503. What was begun happened whole, or not at all.
 
-    `retry_after` is in seconds from now. The message names the kind of failure: no statement, value or address is in it.
+    `retry_after` is in seconds from now. The message names the kind of failure, and no statement, value or address.
     """
 
     def __init__(self, detail: str, *, retry_after: float = 1.0) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from alembic.config import Config
@@ -29,7 +30,7 @@ def migrate(connection: Connection) -> None:
     config.set_main_option("path_separator", "os")
     script = ScriptDirectory.from_config(config)
 
-    def steps(current: tuple[str, ...], _: MigrationContext) -> list[MigrationStep]:
+    def steps(current: str, _: MigrationContext) -> Iterable[MigrationStep]:
         return script._upgrade_revs("head", current)  # noqa: SLF001 - as alembic.command does
 
     with EnvironmentContext(config, script, fn=steps, destination_rev="head") as environment:

@@ -1,8 +1,9 @@
 """A file of SQLite: one thread that writes, a few that read, and none waits for another of them.
 
 SQLite lets one connection write at a time, and others that want to poll for their turn. So there is one, and whoever
-wants to write queues in the order that he came. A transaction is one job of that thread: it crosses threads once, it
-ends though its caller was cancelled, and it belongs to no event loop.
+wants to write queues in the order that he came. What has queued while the disk was busy is written next with one commit
+for all, since waiting for the disk is most of the cost; nobody is answered before it. Work is one job of a thread: it
+crosses threads once, ends though its caller was cancelled, and belongs to no event loop.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import asyncio
 import os
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import ColumnElement, Connection, Double, Engine, bindparam, create_engine, event
@@ -31,6 +33,9 @@ T = TypeVar("T")
 _OLDEST = (3, 35, 0)
 """The first with RETURNING."""
 _WAL_TRIES = 100
+_TOGETHER = 100
+"""How many pieces of work are committed at once, at most."""
+_Job = tuple[Future[Any], Work[Any]]
 
 
 class SQLite:
@@ -74,7 +79,7 @@ class SQLite:
     async def read(self, work: Work[T]) -> T:
         """Do work on one of the connections that read."""
         threads = self._opened()
-        return await _done(threads.readers, lambda: self._read(threads, work))
+        return await _done(lambda: threads.readers.submit(threads.read, work))
 
     async def single(self, work: Work[T]) -> T:
         """Do work on the connection that writes."""
@@ -83,7 +88,8 @@ class SQLite:
     async def write(self, work: Work[T]) -> T:
         """Do work on the connection that writes, in the order of the calls."""
         threads = self._opened()
-        return await _done(threads.writer, lambda: self._write(threads, work))
+
+        return await _done(lambda: threads.write(work))
 
     async def migrate(self, work: Work[None]) -> None:
         """Do work on the connection that writes; SQLite lets one process do so at a time."""
@@ -95,7 +101,7 @@ class SQLite:
                 work(connection)
                 threads.checked = True
 
-        await _done(threads.writer, run)
+        await _done(lambda: threads.writer.submit(run))
 
     async def aclose(self) -> None:
         """Close the connections, when what was begun is done."""
@@ -114,25 +120,6 @@ class SQLite:
             threads = self._threads = _Threads(self._path, self._timeout, self._readers)
         return threads
 
-    def _read(self, threads: _Threads, work: Work[T]) -> T:
-        self._check(threads)
-        with guarded((sqlite3.Error,)), threads.read_from.connect() as connection:
-            return work(connection)
-
-    def _write(self, threads: _Threads, work: Work[T]) -> T:
-        self._check(threads)
-        with guarded((sqlite3.Error,)), threads.write_to.begin() as connection:
-            return work(connection)
-
-    def _check(self, threads: _Threads) -> None:
-        if threads.checked:
-            return
-        if not self._path.exists():
-            raise ConfigurationError("store", f"there is no file {self._path}: run `await store.migrate()`")
-        with guarded((sqlite3.Error,)), threads.read_from.connect() as connection:
-            check_version(connection)
-        threads.checked = True
-
 
 _LEFT: list[_Threads | None] = []
 
@@ -141,13 +128,57 @@ class _Threads:
     """What one process has opened."""
 
     def __init__(self, path: Path, timeout: float, readers: int) -> None:
+        self.path = path
         self.pid = os.getpid()
         self.checked = False
+        self.waiting: deque[_Job] = deque()
         self.writer = ThreadPoolExecutor(1, "jwt-asgi-store-writer")
         self.readers = ThreadPoolExecutor(readers, "jwt-asgi-store-reader")
         self.write_to = _engine(path, timeout, 1, _prepare_writer)
         self.read_from = _engine(path, timeout, readers, _prepare_reader)
         event.listen(self.write_to, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+
+    def read(self, work: Work[T]) -> T:
+        """Do work on one of the connections that read."""
+        self._check()
+        with guarded((sqlite3.Error,)), self.read_from.connect() as connection:
+            return work(connection)
+
+    def write(self, work: Work[T]) -> Future[T]:
+        """Queue work for the connection that writes."""
+        future: Future[T] = Future()
+        self.waiting.append((future, work))
+        self.writer.submit(self._write_together)
+        return future
+
+    def _write_together(self) -> None:
+        jobs: list[_Job] = []
+        while self.waiting and len(jobs) < _TOGETHER:
+            job = self.waiting.popleft()
+            if job[0].set_running_or_notify_cancel():
+                jobs.append(job)
+        if not jobs:
+            return
+        try:
+            self._check()
+            with guarded((sqlite3.Error,)), self.write_to.begin() as connection:
+                outcomes = [_alone(connection, work) for _, work in jobs]
+        except BaseException as error:  # noqa: BLE001 - it is handed to those whose work it was
+            outcomes = [(None, error)] * len(jobs)
+        for (future, _), (result, failure) in zip(jobs, outcomes, strict=True):
+            if failure is None:
+                future.set_result(result)
+            else:
+                future.set_exception(failure)
+
+    def _check(self) -> None:
+        if self.checked:
+            return
+        if not self.path.exists():
+            raise ConfigurationError("store", f"there is no file {self.path}: run `await store.migrate()`")
+        with guarded((sqlite3.Error,)), self.read_from.connect() as connection:
+            check_version(connection)
+        self.checked = True
 
     def close(self) -> None:
         """Wait for what was begun, and close."""
@@ -192,9 +223,29 @@ def _prepare_reader(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA query_only = 1")
 
 
-async def _done(executor: ThreadPoolExecutor, job: Callable[[], T]) -> T:
+def _alone(connection: Connection, work: Work[Any]) -> tuple[Any, BaseException | None]:
+    """Do one of several pieces of work, of which each happens whole, or not at all.
+
+    Raises:
+        StoreUnavailable: the database failed; then nobody knows what is left of the transaction, and all have failed.
+    """
+    connection.exec_driver_sql("SAVEPOINT work")
     try:
-        future = executor.submit(job)
+        with guarded((sqlite3.Error,)):
+            result = work(connection)
+    except StoreUnavailable:
+        raise
+    except BaseException as error:  # noqa: BLE001 - it is handed to him whose work it was
+        connection.exec_driver_sql("ROLLBACK TO work")
+        connection.exec_driver_sql("RELEASE work")
+        return None, error
+    connection.exec_driver_sql("RELEASE work")
+    return result, None
+
+
+async def _done(submit: Callable[[], Future[T]]) -> T:
+    try:
+        future = submit()
     except RuntimeError as error:
         raise StoreUnavailable("it was closed") from error
     # A job that has begun is not to be stopped, and what becomes of it is nobody's when its caller has left
