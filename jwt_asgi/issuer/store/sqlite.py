@@ -88,7 +88,6 @@ class SQLite:
     async def write(self, work: Work[T]) -> T:
         """Do work on the connection that writes, in the order of the calls."""
         threads = self._opened()
-
         return await _done(lambda: threads.write(work))
 
     async def migrate(self, work: Work[None]) -> None:
@@ -96,10 +95,11 @@ class SQLite:
         threads = self._opened()
 
         def run() -> None:
-            self._path.touch(0o600)
-            with guarded((sqlite3.Error,)), threads.write_to.begin() as connection:
-                work(connection)
-                threads.checked = True
+            with guarded((sqlite3.Error,)):
+                self._path.touch(0o600)
+                with threads.write_to.begin() as connection:
+                    work(connection)
+            threads.checked = True
 
         await _done(lambda: threads.writer.submit(run))
 
@@ -116,12 +116,13 @@ class SQLite:
         threads = self._threads
         if threads is None or threads.pid != os.getpid():
             # What the parent of a fork has opened is left as it is: https://sqlite.org/howtocorrupt.html#_carrying
-            _LEFT.append(threads)
+            if threads is not None:
+                _LEFT.append(threads)
             threads = self._threads = _Threads(self._path, self._timeout, self._readers)
         return threads
 
 
-_LEFT: list[_Threads | None] = []
+_LEFT: list[_Threads] = []
 
 
 class _Threads:
@@ -217,6 +218,7 @@ def _prepare_writer(connection: sqlite3.Connection) -> None:
             if tried == _WAL_TRIES - 1:
                 raise
         time.sleep(0.01)
+    raise sqlite3.OperationalError("expected a file that can have a write-ahead log")
 
 
 def _prepare_reader(connection: sqlite3.Connection) -> None:
