@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, inspect, text
-from sqlalchemy.exc import DBAPIError, InvalidRequestError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from jwt_asgi.errors import ConfigurationError
@@ -22,7 +22,7 @@ T = TypeVar("T")
 Work = Callable[[Connection], T]
 """What is done with a connection; plain code, run where it may wait. It may be run again after a conflict."""
 
-_FAILURES: tuple[type[Exception], ...] = (DBAPIError, PoolTimeoutError, InvalidRequestError, OSError)
+_FAILURES: tuple[type[Exception], ...] = (StatementError, PoolTimeoutError, InvalidRequestError, OSError)
 _RETRIES = 3
 _PAUSE = 0.02
 _CONFLICTS = {"40001", "40P01"}

