@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,64 +20,79 @@ import asyncpg
 import pytest
 
 from jwt_asgi.issuer.rotation import Step
+from tests.issuer.store.worker import CALLERS, run
 from tests.issuer.store.world import begin, entry_key, make_session, make_store, refresh
 
-ROOT = Path(__file__).parents[3]
 FAMILIES = int(os.environ.get("JWT_ASGI_FAMILIES", "12"))
-PROCESSES, CALLERS = 4, 4
+PROCESSES = 4
 
 
-@contextmanager
-def worker(url: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.issuer.store.worker", url]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+class Worker:
+    """A child that was forked from a server which has imported everything already, and nothing else."""
+
+    def __init__(self, url: str) -> None:
+        processes = multiprocessing.get_context("forkserver")
+        processes.set_forkserver_preload([run.__module__, "jwt_asgi.issuer.store.migrate"])
+        self.connection, other = processes.Pipe()
+        self.process = processes.Process(target=run, args=(url, other), daemon=True)
+        self.process.start()
+        other.close()
+
+    def tell(self, way: str, families: list[bytes], generation: int) -> None:
+        self.connection.send((way, families, generation))
+
+    async def hear(self) -> Any:
+        return await anyio.to_thread.run_sync(self.connection.recv)
+
+    async def rest(self) -> list[Any]:
+        """What it had said when it died."""
+        heard = []
+        with suppress(EOFError, ConnectionResetError):
+            while True:
+                heard.append(await self.hear())
+        return heard
+
+    async def gone(self) -> int | None:
+        await anyio.to_thread.run_sync(self.process.join, 20)
+        return self.process.exitcode
 
 
-def tell(process: subprocess.Popen[str], way: str, families: list[bytes], generation: int) -> None:
-    assert process.stdin is not None
-    process.stdin.write(json.dumps([way, [family.hex() for family in families], generation]) + "\n")
-    process.stdin.flush()
+Start = Callable[[str], Worker]
 
 
-def hear(process: subprocess.Popen[str]) -> Any:
-    assert process.stdout is not None
-    return json.loads(process.stdout.readline())
+@pytest.fixture
+def workers() -> Iterator[Start]:
+    """Starts children, and sees that none is left."""
+    made: list[Worker] = []
+
+    def start(url: str) -> Worker:
+        made.append(Worker(url))
+        return made[-1]
+
+    yield start
+    for worker in made:
+        worker.process.kill()
+        worker.process.join()
+        worker.process.close()
+        worker.connection.close()
 
 
-async def heard(process: subprocess.Popen[str]) -> Any:
-    return await anyio.to_thread.run_sync(hear, process)
-
-
-@contextmanager
-def four(url: str) -> Iterator[list[subprocess.Popen[str]]]:
-    with worker(url) as one, worker(url) as two, worker(url) as three, worker(url) as last:
-        yield [one, two, three, last]
-
-
-async def test_four_processes_with_four_callers_keep_every_family_whole(empty_url: str) -> None:
+async def test_four_processes_with_four_callers_keep_every_family_whole(
+    empty_url: str, workers: Callable[[str], Worker]
+) -> None:
     store = make_store(empty_url)
-    with four(empty_url) as processes:
-        assert [await heard(process) for process in processes] == ["ready"] * PROCESSES  # all have made the tables
-        now = await store.now()
-        sessions = [make_session(now) for _ in range(FAMILIES)]
-        for session in sessions:
-            await store.add_session(session)
-        families = [session.id for session in sessions]
-        rotated = (Step.ROTATE.value, Step.RETRY.value)
-        for generation in range(2):
-            for family, outcomes in (await _present_everywhere(processes, families, generation)).items():
-                wanted = {(rotated[0], generation + 1): 1, (rotated[1], generation + 1): PROCESSES * CALLERS - 1}
-                assert outcomes == wanted, family
-        for family, outcomes in (await _present_everywhere(processes, families, 0)).items():
-            assert outcomes == {("replay", -1): 1, ("ended", -1): PROCESSES * CALLERS - 1}, family
+    four = [workers(empty_url) for _ in range(PROCESSES)]
+    assert [await process.hear() for process in four] == ["ready"] * PROCESSES  # all at once have made the tables
+    now = await store.now()
+    sessions = [make_session(now) for _ in range(FAMILIES)]
+    await asyncio.gather(*(store.add_session(session) for session in sessions))
+    families = [session.id for session in sessions]
+    others = PROCESSES * CALLERS - 1
+    for newest in (1, 2):
+        for outcomes in await _present_everywhere(four, families, newest - 1):
+            assert outcomes == {(Step.ROTATE, newest): 1, (Step.RETRY, newest): others}
+    for outcomes in await _present_everywhere(four, families, 0):
+        assert outcomes == {(Step.REPLAY, -1): 1, (Step.ENDED, -1): others}
     entries = await store.entries(0, limit=2 * FAMILIES)
     assert Counter(entry.key for entry in entries) == Counter(entry_key("s", session.sid) for session in sessions)
     check = await store.verify_audit()
@@ -87,48 +101,47 @@ async def test_four_processes_with_four_callers_keep_every_family_whole(empty_ur
 
 
 async def _present_everywhere(
-    processes: list[subprocess.Popen[str]], families: list[bytes], generation: int
-) -> dict[str, Counter[tuple[str, int]]]:
-    outcomes: dict[str, Counter[tuple[str, int]]] = {family.hex(): Counter() for family in families}
-    for process in processes:
-        tell(process, "together", families, generation)
-    for process in processes:
-        for family, step, newest in await heard(process):
+    four: list[Worker], families: list[bytes], generation: int
+) -> list[Counter[tuple[Step, int]]]:
+    """What became of one generation of each family, when every caller of every process had shown it."""
+    outcomes: dict[bytes, Counter[tuple[Step, int]]] = {family: Counter() for family in families}
+    for process in four:
+        process.tell("together", families, generation)
+    for process in four:
+        for family, step, newest in await process.hear():
             outcomes[family][step, newest] += 1
-    return outcomes
+    return [*outcomes.values()]
 
 
-async def test_a_client_whose_server_was_killed_after_the_commit_gets_the_successor(url: str) -> None:
+async def test_a_client_whose_server_was_killed_after_the_commit_gets_the_successor(
+    url: str, workers: Callable[[str], Worker]
+) -> None:
     store = make_store(url)
     session = await begin(store)
-    with worker(url) as process:
-        await heard(process)
-        tell(process, "die_after_commit", [session.id], 0)
-        assert await anyio.to_thread.run_sync(process.wait) == -signal.SIGKILL
-        assert process.stdout is not None
-        assert process.stdout.read() == ""  # nobody was answered
+    process = workers(url)
+    await process.hear()
+    process.tell("die_after_commit", [session.id], 0)
+    assert await process.gone() == -signal.SIGKILL
+    assert await process.rest() == []  # nobody was answered
     assert await refresh(store, session.id, 0) == (Step.RETRY, 1)
     assert await refresh(store, session.id, 0) == (Step.RETRY, 1)
     assert await refresh(store, session.id, 1) == (Step.ROTATE, 2)
     await store.aclose()
 
 
-async def test_whatever_was_answered_before_a_process_was_killed_is_kept(url: str) -> None:
+async def test_whatever_was_answered_before_a_process_was_killed_is_kept(
+    url: str, workers: Callable[[str], Worker]
+) -> None:
     store = make_store(url)
     sessions = [await begin(store) for _ in range(4)]
     answered = dict.fromkeys((session.id for session in sessions), 0)
-    with worker(url) as process:
-        await heard(process)
-        tell(process, "until_killed", [*answered], 0)
-        for _ in range(100):
-            family, newest = await heard(process)
-            answered[bytes.fromhex(family)] = newest
-        process.kill()
-        assert process.stdout is not None
-        for line in process.stdout.read().splitlines():
-            if line.endswith("]"):
-                family, newest = json.loads(line)
-                answered[bytes.fromhex(family)] = newest
+    process = workers(url)
+    await process.hear()
+    process.tell("until_killed", [*answered], 0)
+    for _ in range(100):
+        answered.update([await process.hear()])
+    process.process.kill()
+    answered.update(await process.rest())
     for family, newest in answered.items():
         assert newest > 0
         step, successor = await refresh(store, family, newest)
@@ -137,13 +150,15 @@ async def test_whatever_was_answered_before_a_process_was_killed_is_kept(url: st
     await store.aclose()
 
 
-async def test_the_child_of_a_fork_uses_the_store_and_so_does_its_parent(url: str) -> None:
+async def test_the_child_of_a_fork_uses_the_store_and_so_does_its_parent(
+    url: str, workers: Callable[[str], Worker]
+) -> None:
     store = make_store(url)
     session = await begin(store)
-    with worker(url) as process:
-        await heard(process)
-        tell(process, "forked", [session.id], 0)
-        assert await heard(process) == [1, 2, 3]
+    process = workers(url)
+    await process.hear()
+    process.tell("forked", [session.id], 0)
+    assert await process.hear() == [1, 2, 3]
     await store.aclose()
 
 
@@ -179,13 +194,3 @@ async def test_a_client_of_a_standby_that_was_behind_goes_on(postgresql_url: str
     assert await refresh(store, session.id, 4) == (Step.CATCH_UP, 5)
     assert await refresh(store, session.id, 5) == (Step.ROTATE, 6)
     await store.aclose()
-
-
-@pytest.mark.parametrize("text", ["not json"])
-def test_a_worker_that_fails_is_noticed(folder: Path, text: str) -> None:
-    with worker(f"sqlite:///{folder / 'store.db'}") as process:
-        assert hear(process) == "ready"
-        assert process.stdin is not None
-        process.stdin.write(text + "\n")
-        process.stdin.flush()
-        assert process.wait() == 1
