@@ -18,7 +18,7 @@ from jwt_asgi.issuer.errors import StoreUnavailable
 from jwt_asgi.issuer.rotation import Step
 from jwt_asgi.issuer.store import PostgreSQLStore, SQLiteStore, open_store
 from jwt_asgi.issuer.store.schema import VERSION_TABLE, metadata
-from jwt_asgi.issuer.types import Record
+from jwt_asgi.issuer.types import Record, Store
 from tests.issuer.store.world import AnyStore, begin, entry_key, make_store, refresh
 
 SERVER = "postgresql://u:p4ssw0rd@127.0.0.1:1/db"
@@ -48,6 +48,15 @@ def test_an_option_that_is_wrong_is_named_when_the_store_is_made(make: Any, opti
         make()
     assert caught.value.option == option
     assert "p4ssw0rd" not in str(caught.value)
+
+
+def test_both_stores_are_what_the_service_asks_for(folder: Path) -> None:
+    stores: list[Store] = [
+        SQLiteStore(folder / "x.db", entry_key=entry_key),
+        PostgreSQLStore(SERVER, entry_key=entry_key),
+    ]
+    promised = {name for name in vars(Store) if not name.startswith("_")}
+    assert [promised - {*dir(store)} for store in stores] == [set(), set()]
 
 
 def test_a_url_names_either_store_and_opens_nothing(folder: Path) -> None:

@@ -182,7 +182,7 @@ async def test_a_replay_and_a_rotation_at_once_end_the_family_whichever_is_first
 
 async def test_two_who_end_the_same_sessions_at_once_share_them(store: AnyStore) -> None:
     made = [await begin(store) for _ in range(30)]
-    ways: list[dict[str, str]] = [{"subject": "ada"}, {"client_id": "spa"}] * 3
+    ways: list[dict[str, Any]] = [{"subject": "ada"}, {"client_id": "spa"}] * 3
     all_ended = await asyncio.gather(*(store.end(**way, reason="test") for way in ways))
     assert sorted(session.id for ended in all_ended for session in ended) == sorted(session.id for session in made)
 

@@ -62,7 +62,7 @@ async def forked(store: AnyStore, families: list[bytes], generation: int, _: Con
             code = asyncio.run(refresh(store, families[0], generation + 1))[1]
         finally:
             os._exit(code)
-    _, status = os.waitpid(child, 0)
+    status = os.waitpid(child, 0)[1]
     last = await refresh(store, families[0], generation + 2)
     return [first[1], os.waitstatus_to_exitcode(status), last[1]]
 

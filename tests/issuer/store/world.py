@@ -36,9 +36,14 @@ def make_store(url: str, clock: Clock | None = None, **options: Any) -> AnyStore
 def make_session(now: float, *, policy: RotationPolicy = POLICY, **members: Any) -> Session:
     """One that begins now; members are the session's, or its family's."""
     of_family = {name: members.pop(name) for name in [*members] if name in {"client_id", "proof", "generation"}}
-    family = {"client_id": "spa", "generation": 0, "rotated_at": now, **of_family}
-    ends = {"idle_until": now + policy.idle, "absolute_until": now + policy.absolute}
-    begun = {"id": secrets.token_bytes(16), "key_version": 1, "subject": "ada", "audience": ("https://api.test",)}
+    family: dict[str, Any] = {"client_id": "spa", "generation": 0, "rotated_at": now, **of_family}
+    ends: dict[str, Any] = {"idle_until": now + policy.idle, "absolute_until": now + policy.absolute}
+    begun: dict[str, Any] = {
+        "id": secrets.token_bytes(16),
+        "key_version": 1,
+        "subject": "ada",
+        "audience": ("https://api.test",),
+    }
     return Session(**{**begun, "auth_time": now, "created_at": now, **members}, family=Family(**family, **ends))
 
 
