@@ -34,6 +34,8 @@ class Database(Protocol):
 
     now: ColumnElement[float]
     """The time, in a statement."""
+    one_writer: bool
+    """Whether a transaction has the whole database to itself: then no lock is dearer than another."""
 
     def times(self) -> dict[str, float]:
         """Return what a statement with `now` in it needs as a parameter."""

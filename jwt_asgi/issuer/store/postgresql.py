@@ -44,6 +44,8 @@ class PostgreSQL:
         ConfigurationError: an option is wrong.
     """
 
+    one_writer = False
+
     def __init__(self, url: str, *, clock: Callable[[], float] | None, timeout: float, connections: int) -> None:
         """Check the options; nothing is opened before it is needed."""
         try:

@@ -51,6 +51,8 @@ class SQLite:
         ConfigurationError: an option is wrong.
     """
 
+    one_writer = True
+
     def __init__(
         self, path: str | os.PathLike[str], *, clock: Callable[[], float], timeout: float, readers: int
     ) -> None:

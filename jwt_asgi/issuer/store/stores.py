@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 from sqlalchemy import Connection, select
 
@@ -120,12 +120,15 @@ class _SQLStore:
         asked = Presentation(
             id=id, generation=generation, client_id=client_id, proof=proof, policy=policy, key_version=key_version
         )
-        parameters = asked.parameters()
-        if parameters is not None:
-            rotated = await self._database.single(lambda connection: self._rotate(connection, parameters))
+
+        def work(connection: Connection) -> tuple[Step | None, Session | None, float]:
+            return self._rotate(connection, asked) or self._judge(connection, asked)
+
+        if not self._database.one_writer:
+            rotated = await self._database.single(lambda connection: self._rotate(connection, asked))
             if rotated is not None:
                 return rotated
-        return await self._database.write(lambda connection: self._judge(connection, asked))
+        return await self._database.write(work)
 
     async def confirm(self, id: bytes, generation: int) -> bool:  # noqa: A002 - what it is
         """Do what `rotation.confirmed` says; return whether that changed anything."""
@@ -216,8 +219,11 @@ class _SQLStore:
         """Close what is open. The store cannot be used any more."""
         await self._database.aclose()
 
-    def _rotate(self, connection: Connection, asked: dict[str, Any]) -> tuple[Step, Session, float] | None:
-        row = connection.execute(self._statements.rotate, {**asked, **self._database.times()}).first()
+    def _rotate(self, connection: Connection, asked: Presentation) -> tuple[Step, Session, float] | None:
+        parameters = asked.parameters()
+        if parameters is None:
+            return None
+        row = connection.execute(self._statements.rotate, {**parameters, **self._database.times()}).first()
         return None if row is None else (Step.ROTATE, session_of(row), row.now)
 
     def _judge(self, connection: Connection, asked: Presentation) -> tuple[Step | None, Session | None, float]:

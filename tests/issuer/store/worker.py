@@ -21,7 +21,7 @@ Outcome = tuple[bytes, Step | None, int]
 async def together(store: AnyStore, families: list[bytes], generation: int, _: Connection) -> list[Outcome]:
     """Present the same generation of each family by four callers at once; say what became of each, in any order."""
     found: list[Outcome] = []
-    busy = asyncio.Semaphore(16)
+    busy = asyncio.Semaphore(64)
 
     async def caller(family: bytes) -> None:
         async with busy:
