@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -40,6 +40,18 @@ REPLAY = "replay"
 _AT_ONCE = 1000
 """How many parameters a statement has at most; SQLite takes 32,766."""
 _c = sessions.c
+_LOCKED = select(sessions).where(_c.id == bindparam("of")).with_for_update()
+_FAMILY = ("generation", "rotated_at", "confirmed_at", "retries", "idle_until", "status", "key_version")
+_CHANGE = (
+    update(sessions)
+    .where(_c.id == bindparam("of"))
+    .values({name: bindparam(f"new_{name}", type_=_c[name].type) for name in _FAMILY})
+)
+_REPLAYED = (
+    update(sessions)
+    .where(_c.id == bindparam("of"))
+    .values(ended_at=bindparam("at"), ended_for=REPLAY, collect_at=bindparam("later"))
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +145,7 @@ def add(connection: Connection, session: Session) -> None:
 
 def judge(connection: Connection, database: Database, asked: Presentation) -> tuple[Step | None, Session | None, float]:
     """Do what the table says, while nobody else can change the session."""
-    row = connection.execute(select(sessions).where(_c.id == asked.id).with_for_update()).first()
+    row = connection.execute(_LOCKED, {"of": asked.id}).first()
     now = database.time(connection)
     if row is None:
         return None, None, now
@@ -144,13 +156,15 @@ def judge(connection: Connection, database: Database, asked: Presentation) -> tu
     )
     if changed.family is session.family:
         return changed.step, session, now
-    columns = family_columns(changed.family)
-    if changed.step in {Step.ROTATE, Step.CATCH_UP}:
-        columns["key_version"] = asked.key_version
     if changed.step is Step.REPLAY:
-        columns |= {"ended_at": now, "ended_for": REPLAY, "collect_at": now + KEEP}
-    returned = connection.execute(update(sessions).where(_c.id == asked.id).values(columns).returning(sessions))
-    return changed.step, session_of(returned.one()), now
+        connection.execute(_REPLAYED, {"of": asked.id, "at": now, "later": now + KEEP})
+    rotated = changed.step in {Step.ROTATE, Step.CATCH_UP}
+    changed_to = replace(
+        session, family=changed.family, key_version=asked.key_version if rotated else session.key_version
+    )
+    values = {f"new_{name}": value for name, value in family_columns(changed.family).items()}
+    connection.execute(_CHANGE, {"of": asked.id, "new_key_version": changed_to.key_version, **values})
+    return changed.step, changed_to, now
 
 
 def end(

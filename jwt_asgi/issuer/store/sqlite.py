@@ -233,17 +233,18 @@ def _alone(connection: Connection, work: Work[Any]) -> tuple[Any, BaseException 
     Raises:
         StoreUnavailable: the database failed; then nobody knows what is left of the transaction, and all have failed.
     """
-    connection.exec_driver_sql("SAVEPOINT work")
+    transaction = connection.connection.cursor()
+    transaction.execute("SAVEPOINT work")
     try:
         with guarded((sqlite3.Error,)):
             result = work(connection)
     except StoreUnavailable:
         raise
     except BaseException as error:  # noqa: BLE001 - it is handed to him whose work it was
-        connection.exec_driver_sql("ROLLBACK TO work")
-        connection.exec_driver_sql("RELEASE work")
+        transaction.execute("ROLLBACK TO work")
+        transaction.execute("RELEASE work")
         return None, error
-    connection.exec_driver_sql("RELEASE work")
+    transaction.execute("RELEASE work")
     return result, None
 
 
