@@ -10,7 +10,20 @@ from weakref import WeakKeyDictionary
 
 import asyncpg
 from asyncpg import InterfaceError, PostgresError
-from sqlalchemy import ColumnElement, Connection, Double, bindparam, cast, event, extract, func, make_url, select, text
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Double,
+    bindparam,
+    cast,
+    event,
+    extract,
+    func,
+    make_url,
+    select,
+    text,
+)
 from sqlalchemy.engine.interfaces import AdaptedConnection
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -26,6 +39,7 @@ __all__ = ["PostgreSQL"]
 T = TypeVar("T")
 _FAILURES = (InterfaceError, PostgresError)
 """What the driver raises where SQLAlchemy does not see it."""
+_QUERY = {"host", "port", "ssl", "passfile", "target_session_attrs"}
 _MIGRATION = 0x6A77742D61736769
 """The advisory lock of those who change the tables: `jwt-asgi`."""
 _Engines = WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[AsyncEngine, AsyncEngine]]
@@ -48,16 +62,10 @@ class PostgreSQL:
 
     def __init__(self, url: str, *, clock: Callable[[], float] | None, timeout: float, connections: int) -> None:
         """Check the options; nothing is opened before it is needed."""
-        try:
-            parsed = make_url(url)
-        except ArgumentError:
-            parsed = None
-        if parsed is None or parsed.drivername not in {"postgresql", "postgresql+asyncpg", "postgres"}:
-            raise ConfigurationError("store", "expected postgresql://user:password@host/database")
+        self._url = _read(url)
         seconds("store timeout", timeout, least=0.001)
         if not isinstance(connections, int) or isinstance(connections, bool) or connections < 1:
             raise ConfigurationError("store connections", f"expected a number from 1; got {connections!r}")
-        self._url = parsed.set(drivername="postgresql+asyncpg")
         self._clock, self._timeout, self._connections = clock, timeout, connections
         self._engines: _Engines = WeakKeyDictionary()
         self._pid = os.getpid()
@@ -161,6 +169,20 @@ class PostgreSQL:
 
 
 _LEFT: list[Any] = []
+
+
+def _read(url: str) -> URL:
+    """Return a URL as the driver takes it; libpq's `sslmode` is its `ssl`."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        parsed = None
+    if parsed is None or parsed.drivername not in {"postgresql", "postgresql+asyncpg", "postgres"}:
+        raise ConfigurationError("store", "expected postgresql://user:password@host/database")
+    query = {"ssl" if name == "sslmode" else name: value for name, value in parsed.query.items()}
+    if not query.keys() <= _QUERY:
+        raise ConfigurationError("store", f"expected of the URL's parameters only {', '.join(sorted(_QUERY))}, sslmode")
+    return parsed.set(drivername="postgresql+asyncpg", query=query)
 
 
 def _leave_out_the_dead(connection: AdaptedConnection, *_: object) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import sqlite3
 import time
 from collections import deque
@@ -33,6 +34,10 @@ T = TypeVar("T")
 _OLDEST = (3, 35, 0)
 """The first with RETURNING."""
 _WAL_TRIES = 100
+_TURN = 0.002
+"""How many seconds a process that has written leaves to others."""
+_SHARED = 1.0
+"""How many seconds after it had to wait it does so."""
 _TOGETHER = 100
 """How many pieces of work are committed at once, at most."""
 _Job = tuple[Future[Any], Work[Any]]
@@ -137,9 +142,11 @@ class _Threads:
         self.waiting: deque[_Job] = deque()
         self.writer = ThreadPoolExecutor(1, "jwt-asgi-store-writer")
         self.readers = ThreadPoolExecutor(readers, "jwt-asgi-store-reader")
-        self.write_to = _engine(path, timeout, 1, _prepare_writer)
+        self.write_to = _engine(path, 0.0, 1, _prepare_writer)
         self.read_from = _engine(path, timeout, readers, _prepare_reader)
-        event.listen(self.write_to, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        self.timeout = timeout
+        self.shared_until = 0.0
+        event.listen(self.write_to, "begin", self._begin)
 
     def read(self, work: Work[T]) -> T:
         """Do work on one of the connections that read."""
@@ -173,6 +180,27 @@ class _Threads:
                 future.set_result(result)
             else:
                 future.set_exception(failure)
+        if time.monotonic() < self.shared_until:
+            time.sleep(_TURN)
+
+    def _begin(self, connection: Connection) -> None:
+        """Wait for our turn among the processes that write to the file.
+
+        SQLite's own way of waiting sleeps longer and longer, so that a process that writes without a pause would never
+        let another in. Here each asks often, and leaves the others a moment after its turn while there are others.
+        """
+        give_up = time.monotonic() + self.timeout
+        cursor = connection.connection.cursor()
+        while True:
+            try:
+                cursor.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up:
+                    raise
+            else:
+                return
+            self.shared_until = time.monotonic() + _SHARED
+            time.sleep(random.uniform(_TURN / 8, _TURN / 2))  # noqa: S311 - no secret
 
     def _check(self) -> None:
         if self.checked:

@@ -37,6 +37,8 @@ SERVER = "postgresql://u:p4ssw0rd@127.0.0.1:1/db"
         (lambda: SQLiteStore("x.db", entry_key=None), "store entry_key"),  # type: ignore[arg-type]
         (lambda: PostgreSQLStore("mysql://x/y", entry_key=entry_key), "store"),
         (lambda: PostgreSQLStore("no url", entry_key=entry_key), "store"),
+        (lambda: PostgreSQLStore("postgresql://h:port/d", entry_key=entry_key), "store"),
+        (lambda: PostgreSQLStore(SERVER + "?sslmodus=require", entry_key=entry_key), "store"),
         (lambda: PostgreSQLStore(SERVER, entry_key=entry_key, timeout=0), "store timeout"),
         (lambda: PostgreSQLStore(SERVER, entry_key=entry_key, connections=0), "store connections"),
         (lambda: open_store("redis://x", entry_key=entry_key), "store"),
@@ -199,6 +201,12 @@ async def test_a_server_that_is_not_there_is_unavailable_and_its_password_is_not
             assert "p4ssw0rd" not in str(caught.value)
             assert str(folder) not in str(caught.value)
         await store.aclose()
+
+
+async def test_a_url_of_libpq_is_understood(postgresql_url: str) -> None:
+    store = make_store(f"{postgresql_url}&sslmode=disable")
+    assert await store.keys() == []
+    await store.aclose()
 
 
 async def test_connections_that_the_server_has_ended_are_made_anew(postgresql_url: str) -> None:
