@@ -68,6 +68,7 @@ class PostgreSQL:
             raise ConfigurationError("store connections", f"expected a number from 1; got {connections!r}")
         self._clock, self._timeout, self._connections = clock, timeout, connections
         self._engines: _Engines = WeakKeyDictionary()
+        self._running: set[asyncio.Task[Any]] = set()
         self._pid = os.getpid()
         self._checked = self._closed = False
         self.now: ColumnElement[float] = bindparam("now", type_=Double)
@@ -122,11 +123,20 @@ class PostgreSQL:
     async def aclose(self) -> None:
         """Close the connections of this event loop."""
         self._closed = True
-        engines = self._engines.pop(asyncio.get_running_loop(), None)
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(task for task in [*self._running] if task.get_loop() is loop), return_exceptions=True)
+        engines = self._engines.pop(loop, None)
         if engines is not None and self._pid == os.getpid():
             await engines[0].dispose()
 
     async def _tried(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Do it as a task of its own: a caller who leaves would cost the server a connection, and us a new one."""
+        task = asyncio.get_running_loop().create_task(self._done(attempt))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def _done(self, attempt: Callable[[], Awaitable[T]]) -> T:
         with guarded(_FAILURES):
             if not self._checked:
                 async with self._engines_here()[1].connect() as connection:
@@ -140,8 +150,8 @@ class PostgreSQL:
             raise StoreUnavailable("it was closed")
         if self._pid != os.getpid():
             # The sockets of the parent of a fork are the parent's
-            _LEFT.append(self._engines)
-            self._engines, self._pid = WeakKeyDictionary(), os.getpid()
+            _LEFT.append((self._engines, self._running))
+            self._engines, self._running, self._pid = WeakKeyDictionary(), set(), os.getpid()
         loop = asyncio.get_running_loop()
         if loop not in self._engines:
             engine = self._make_engine(self._timeout)
