@@ -42,7 +42,7 @@ _FAILURES = (InterfaceError, PostgresError)
 _QUERY = {"host", "port", "ssl", "passfile", "target_session_attrs"}
 _MIGRATION = 0x6A77742D61736769
 """The advisory lock of those who change the tables: `jwt-asgi`."""
-_Engines = WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[AsyncEngine, AsyncEngine]]
+_Engines = WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[AsyncEngine, AsyncEngine, asyncio.Semaphore]]
 
 
 class PostgreSQL:
@@ -138,14 +138,23 @@ class PostgreSQL:
 
     async def _done(self, attempt: Callable[[], Awaitable[T]]) -> T:
         with guarded(_FAILURES):
-            if not self._checked:
-                async with self._engines_here()[1].connect() as connection:
-                    await connection.run_sync(check_version)
-                self._checked = True
-            return await persistently(attempt)
+            turn = self._engines_here()[2]
+            async with asyncio.timeout(self._timeout):
+                await turn.acquire()
+            try:
+                if not self._checked:
+                    async with self._engines_here()[1].connect() as connection:
+                        await connection.run_sync(check_version)
+                    self._checked = True
+                return await persistently(attempt)
+            finally:
+                turn.release()
 
-    def _engines_here(self) -> tuple[AsyncEngine, AsyncEngine]:
-        """Return the connections of this event loop, for transactions and for single statements."""
+    def _engines_here(self) -> tuple[AsyncEngine, AsyncEngine, asyncio.Semaphore]:
+        """Return the connections of this event loop, for transactions and for single statements, and who may have one.
+
+        Whoever waits for the pool may be overtaken again and again; a semaphore lets in who came first.
+        """
         if self._closed:
             raise StoreUnavailable("it was closed")
         if self._pid != os.getpid():
@@ -155,7 +164,8 @@ class PostgreSQL:
         loop = asyncio.get_running_loop()
         if loop not in self._engines:
             engine = self._make_engine(self._timeout)
-            self._engines[loop] = engine, engine.execution_options(isolation_level="AUTOCOMMIT")
+            single = engine.execution_options(isolation_level="AUTOCOMMIT")
+            self._engines[loop] = engine, single, asyncio.Semaphore(self._connections)
         return self._engines[loop]
 
     def _make_engine(self, command_timeout: float | None) -> AsyncEngine:
