@@ -90,7 +90,7 @@ class Block(NamedTuple):
     epoch: int
     after: int
     upto: int
-    count: int
+    records: int
 
 
 def key_of(issuer: str, kind: EntryKind, value: str) -> bytes:
@@ -172,8 +172,8 @@ def unpack(data: bytes) -> tuple[Block, bytes]:
         BlockError: it is none, or is cut off.
     """
     block, records = unpack_header(data), data[HEADER_BYTES:]
-    if len(records) != block.count * RECORD_BYTES:
-        raise BlockError(f"expected {block.count} records; got {len(records)} bytes")
+    if len(records) != block.records * RECORD_BYTES:
+        raise BlockError(f"expected {block.records} records; got {len(records)} bytes")
     return block, records
 
 

@@ -186,7 +186,8 @@ class Poller:
             self.failures += 1
             self.counters["failures"] += 1
             self.error = _told(error, self._timeout)
-            pause = min(self._interval * 2 ** (self.failures - 1), MAX_BACK_OFF) * random.uniform(0.7, 1.0)  # noqa: S311
+            pause = min(self._interval * 2.0 ** min(self.failures - 1, 9), MAX_BACK_OFF)
+            pause *= random.uniform(0.7, 1.0)  # noqa: S311 - spread, no secret
             self._retry_at = self._clock() + pause
             once = self.failures == 1
         first.result = False

@@ -101,7 +101,7 @@ class _Stream:
         if not last_id:
             raise SourceError(f"there is no {self._prefix}:head: nothing was published yet")
         block = unpack_header(await self._client.getrange(name, 0, HEADER_BYTES - 1))
-        begin, end = HEADER_BYTES, HEADER_BYTES + block.count * RECORD_BYTES
+        begin, end = HEADER_BYTES, HEADER_BYTES + block.records * RECORD_BYTES
         while begin < end:
             chunk = await self._client.getrange(name, begin, min(begin + CHUNK, end) - 1)
             if len(chunk) != min(CHUNK, end - begin):
@@ -130,8 +130,8 @@ class _Stream:
     async def _age(self, identifier: bytes) -> float:
         """Return how long ago a block was written, by the server's own clock."""
         seconds, microseconds = await self._client.time()
-        written: float = int(identifier.split(b"-")[0]) / 1000
-        return max(float(seconds) + microseconds / 1e6 - written, 0.0)
+        age: float = seconds + microseconds / 1e6 - int(identifier.split(b"-")[0]) / 1000
+        return max(age, 0.0)
 
 
 def _maker(url: str) -> Callable[[], Any]:
