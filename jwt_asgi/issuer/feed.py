@@ -199,6 +199,9 @@ class StreamPublisher:
                 self._snapshot_at = None
                 if self.failures == 1:
                     logger.warning("revocations could not be published: %s", type(error).__name__)
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                # The clients of Valkey and Redis may swallow a cancellation
+                raise asyncio.CancelledError
             await asyncio.sleep(max(self._flush - (time.monotonic() - began), 0.0))
 
     async def flush(self) -> None:

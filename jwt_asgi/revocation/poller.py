@@ -123,6 +123,7 @@ class Poller:
         try:
             while True:
                 pause = await self._keep_up(runner, first)
+                _heed_cancellation()
                 await asyncio.sleep(pause)
         except _SupersededError:
             pass
@@ -138,6 +139,7 @@ class Poller:
                     reader = await stack.enter_async_context(self._source.connect())
                 while True:
                     await self._read(runner, reader)
+                    _heed_cancellation()
                     first.result = True
                     first.land()
                     await self._sweep()
@@ -200,6 +202,13 @@ class Poller:
         if self._runner is not runner:
             raise _SupersededError
         runner.deadline = self._overdue(self._clock())
+
+
+def _heed_cancellation() -> None:
+    """End here if somebody has cancelled this task: the clients of Valkey and Redis may swallow that."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _told(error: Exception, timeout: float) -> str:
