@@ -1,4 +1,4 @@
-"""The revocations that are live, in little memory: is a token covered by one?
+"""(the keys of a token, when it was issued) -> revoked or not; a million entries in 15 MB.
 
 Keys are digests, so their first bits choose one of 32,768 bins evenly. A bin is one `bytes` object of records, and a
 look-up is `key in bin`: one search in C. What is added replaces one bin by a longer one, and what has passed leaves
@@ -75,13 +75,14 @@ class Revoked:
     after it has expired, and for a minute more at most.
     """
 
-    __slots__ = ("_count", "_cut_off", "_swept", "_whole")
+    __slots__ = ("_any_cut_off", "_count", "_cut_off", "_swept", "_whole")
 
     def __init__(self) -> None:
         """Begin empty."""
         self._whole = [b""] * BINS
         self._cut_off = [b""] * CUT_OFF_BINS
         self._count = 0
+        self._any_cut_off = False
         self._swept = 0
 
     def __len__(self) -> int:
@@ -96,6 +97,8 @@ class Revoked:
         for index, rest in keys.whole:
             if rest in bins[index] and _find(bins[index], rest, _WHOLE) is not None:
                 return True
+        if not self._any_cut_off:
+            return False
         bins = self._cut_off
         for index, rest in keys.cut_off:
             if rest in bins[index] and _is_cut_off(bins[index], rest, keys.issued_at):
@@ -114,6 +117,7 @@ class Revoked:
                 continue
             ticks = min(max(-((_EPOCH - until) // _TICK), 0), _LAST_TICK).to_bytes(_UNTIL, "big")
             if kind in CUT_OFF_KINDS:
+                self._any_cut_off = True
                 self._put(self._cut_off, key, ticks + before.to_bytes(_BEFORE, "big"), _CUT_OFF)
             else:
                 self._put(self._whole, key, ticks, _WHOLE)

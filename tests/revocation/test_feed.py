@@ -367,7 +367,7 @@ def test_the_status_is_json() -> None:
         ({"issuer": []}, "issuer"),
         ({"on_stale": "perhaps"}, "on_stale"),
         ({"on_stale": "introspect"}, "introspect"),
-        ({"introspect": lambda _: True}, "introspect"),
+        ({"introspect": print}, "introspect"),
         ({"on_stale": "introspect", "introspect": "url"}, "introspect"),
         ({"interval": 0}, "interval"),
         ({"max_stale": 0.01}, "max_stale"),
