@@ -162,7 +162,7 @@ def verifying(feed: str, where: str, total: int, pipe: Connection) -> None:
             while next_one < total and not judge.clears(marks[next_one]):
                 seen[next_one] = time.time()
                 next_one += 1
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
         await judge.aclose()
 
     asyncio.run(watch())
