@@ -23,7 +23,7 @@ def row(kind: EntryKind, value: str, *, until: int = NOW + 900, before: int = 0)
     return kind.encode(), key_of(ISSUER, kind, value), until, before
 
 
-def keys(issued_at: float | None = NOW, **members: object) -> TokenKeys:
+def keys(issued_at: float | None = NOW, /, **members: Any) -> TokenKeys:
     return keys_of(ISSUER, issued_at=issued_at, **members)
 
 
@@ -158,7 +158,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(steps, max_size=8))
 def test_it_says_what_a_plain_dict_says(script: list[tuple[str, Any]]) -> None:
     revoked, model, now = Revoked(), Model(), NOW

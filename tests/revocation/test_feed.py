@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -340,6 +340,25 @@ async def test_a_connection_that_failed_is_closed_and_another_is_opened_where_re
     await feed.aclose()
     assert seen[:4] == [None, 1, 2, 3]
     assert source.opened == source.closed == 2
+
+
+def test_an_event_loop_ends_though_a_client_swallows_its_cancellation() -> None:
+    reads: list[Any] = []
+
+    async def read(position: Any) -> AsyncIterator[Piece]:
+        reads.append(position)
+        if len(reads) > 1:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+        yield Piece((), position=len(reads))
+
+    async def begin() -> None:
+        feed = RevocationFeed(Scripted(read), issuer=ISSUER, on_stale="deny", interval=0.01)
+        await feed.start()
+        await until(lambda: len(reads) == 2)
+
+    asyncio.run(begin())
+    assert reads == [None, 1]
 
 
 async def test_news_that_is_old_at_the_source_is_old_here() -> None:
