@@ -30,7 +30,7 @@ from jwt_asgi.revocation import FromStore, FromValkey, RevocationFeed
 
 ISSUER = "https://issuer.test"
 LIVE = 1_000_000
-SLICE = 512
+SLICE = 256
 NOW = 1_800_000_000
 PREFIX = "bench:revocations"
 TABLE = "CREATE TABLE revocation(seq INTEGER PRIMARY KEY AUTOINCREMENT, kind, key, until, before)"

@@ -12,7 +12,7 @@ from jwt_asgi.revocation.source import SLICE, Piece, Reader, SourceError
 
 __all__ = ["Entries", "FromStore"]
 
-PAGE = 2 * SLICE
+PAGE = 4 * SLICE
 OVERLAP = 10_000
 """Entries that are read again after a break: what took the database's place may have been a little behind it."""
 

@@ -20,7 +20,7 @@ __all__ = ["FromValkey"]
 
 BLOCKS: Final = 256
 """How many are read at once."""
-CHUNK: Final = 16 * SLICE * RECORD_BYTES
+CHUNK: Final = 32 * SLICE * RECORD_BYTES
 SOCKET_SECONDS: Final = 5.0
 _SCHEMES = {"valkey": "redis", "valkeys": "rediss", "redis": "redis", "rediss": "rediss", "unix": "unix"}
 
