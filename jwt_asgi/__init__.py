@@ -24,6 +24,8 @@ The way of a request, and the file that is each step:
         signature.py          Untrusted + key -> Verified; the joserfc boundary
         claims.py             Verified x Policy x now -> Verified, or every claim that failed
         access_token.py       Verified x Profile -> AccessToken
+        revocation.py         entries of revocations <-> the keys and bytes that issuer and resource servers agree on
+        revoked.py            (the keys of a token, when it was issued) -> revoked or not: a million entries in memory
         access.py             AccessToken x Requirement -> granted, or what is missing
         rules.py              requirements about scopes, roles, permissions, and who a token is for
         claim_rules.py        requirements about single claims, step-up, and external policies
@@ -43,6 +45,15 @@ The way of a request, and the file that is each step:
         clock.py              seconds that never go back, for the age of keys
         forks.py              what a child process does after a fork
         static.py             a key set from memory or a file, and a shared secret
+
+    revocation/               what the issuer has revoked, held against each token
+        feed.py               judges tokens by what it knows, and says so when that is too old
+        poller.py             keeps up with the source, in whatever event loop asks
+        status.py             how a feed is
+        source.py             what a source promises
+        polled.py             a table of the database, polled
+        stream.py             a stream of Valkey or Redis
+        served.py             a snapshot and what came after it, over HTTP
 
 Beside the way:
 

@@ -4,7 +4,8 @@ JWTASGIError
 ├── TokenError            the client: sent no token, or one that is not good here   401 (400 when malformed)
 ├── AccessError           the client's owner: a good token that is not allowed this 403 (401 for a step-up,
 │                         503 where what decides could not be asked)
-├── KeysUnavailable       the operator: the issuer's keys cannot be had just now    503
+├── KeysUnavailable       the operator: the issuer's keys cannot be had just now,   503
+│                         or what it has revoked
 └── ConfigurationError    the developer: an option is wrong                         at start, never in a request
 
 Nothing else leaves `Verifier.verify`; anything else is a bug. Messages name what was expected and what to do. They hold
@@ -84,6 +85,9 @@ class Reason(Enum):
     LIFETIME_TOO_LONG = "lifetime_too_long", 401, _INVALID, "the token is valid for longer than max_lifetime"
     TOKEN_EXPIRED = "token_expired", 401, _INVALID, "the token has expired"
 
+    # Whether it was taken back (RFC 6750 section 3.1)
+    TOKEN_REVOKED = "token_revoked", 401, _INVALID, "the token, its session, user, client or key was revoked"
+
     # A new token for a connection that is open
     IDENTITY_CHANGED = "identity_changed", 401, _INVALID, "the new token is of another issuer, subject or client"
 
@@ -109,6 +113,9 @@ class Reason(Enum):
     KEYS_BUSY = "keys_busy", 503, None, "too many requests wait for the issuer's keys"
     ISSUER_UNRESOLVED = "issuer_unresolved", 503, None, "whether the token's issuer is trusted could not be told"
     DISCOVERY_FAILED = "discovery_failed", 503, None, "the issuer's metadata could not be had, or is not the issuer's"
+
+    # What its issuer has revoked
+    REVOCATION_UNAVAILABLE = "revocation_unavailable", 503, None, "what the issuer has revoked is not known lately"
 
     # The application
     CONFIGURATION_INVALID = "configuration_invalid", 500, None, "an option is wrong"
@@ -214,7 +221,7 @@ class AccessError(JWTASGIError):
 
 
 class KeysUnavailable(JWTASGIError):  # noqa: N818 - the public name says what is the case
-    """The issuer's keys cannot be had just now, so no token of it can be judged: 503.
+    """The issuer's keys, or what it has revoked, cannot be had just now, so no token of it can be judged: 503.
 
     `retry_after` is in seconds from now: when an attempt may go better; 0: not known. `issuer` is the configured one.
     """

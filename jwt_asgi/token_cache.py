@@ -18,6 +18,7 @@ from jwt_asgi._core.access_token import AccessToken
 from jwt_asgi._core.bearer import MAX_TOKEN_BYTES
 from jwt_asgi._core.jwks import VerifyKey
 from jwt_asgi._core.policy import Policy
+from jwt_asgi._core.revoked import TokenKeys
 from jwt_asgi._keys.forks import call_after_fork
 from jwt_asgi.errors import ConfigurationError
 
@@ -35,7 +36,7 @@ class Known:
 
     `policy` is what it was held against, and its issuer must have this very one still. `kid` and `alg` are its
     header's; `keys` are what its issuer had for these. It is good from `since` on and before `until`, in seconds since
-    the epoch, the leeway included.
+    the epoch, the leeway included. `marks` are what it may be revoked by, where its issuer has a feed for that.
     """
 
     token: AccessToken
@@ -45,6 +46,7 @@ class Known:
     keys: Sequence[VerifyKey]
     since: float
     until: float
+    marks: TokenKeys | None = None
 
 
 class TokenCache:

@@ -12,11 +12,13 @@ from jwt_asgi._core.access_token import AccessToken, Grants
 from jwt_asgi._core.claims import check_before_fetch, check_claims
 from jwt_asgi._core.jwks import VerifyKey
 from jwt_asgi._core.policy import check_header
-from jwt_asgi._core.signature import own_keys, verify_signature
+from jwt_asgi._core.revoked import TokenKeys, keys_of
+from jwt_asgi._core.signature import Verified, own_keys, verify_signature
 from jwt_asgi._core.token import Untrusted, parse_token
 from jwt_asgi._keys.events import KeyStatus
 from jwt_asgi.errors import AccessError, ConfigurationError, KeysUnavailable, Reason, TokenError
 from jwt_asgi.issuers import GrantsOf, KeySource, Trust, TrustedIssuer
+from jwt_asgi.revocation.feed import RevocationFeed
 from jwt_asgi.tenants import IssuerFamily
 from jwt_asgi.token_cache import DEFAULT_TOKENS, Known, TokenCache, digest_of
 from jwt_asgi.types import Clock
@@ -46,15 +48,22 @@ class Verifier:
             once; one of more than 1 KiB counts as several. A token is found by its SHA-256, and only as long as its
             issuer has the keys that verified it; when it is good is judged each time. 0: every token is verified
             every time.
+        revocation: A feed of what an issuer has revoked, or several of several issuers: each of their tokens is held
+            against it each time.
 
     Raises:
-        ConfigurationError: no issuer is given, or one twice, or `token_cache` is no such number.
+        ConfigurationError: no issuer is given, or one twice, `token_cache` is no such number, or a feed is of an issuer
+            that is none of these.
     """
 
-    __slots__ = ("_cache", "_clock", "_families", "_issuers")
+    __slots__ = ("_cache", "_clock", "_families", "_feeds", "_issuers")
 
     def __init__(
-        self, *issuers: TrustedIssuer | IssuerFamily, clock: Clock = time.time, token_cache: int = DEFAULT_TOKENS
+        self,
+        *issuers: TrustedIssuer | IssuerFamily,
+        clock: Clock = time.time,
+        token_cache: int = DEFAULT_TOKENS,
+        revocation: RevocationFeed | Sequence[RevocationFeed] = (),
     ) -> None:
         """Take the issuers; nothing is fetched."""
         if not issuers or not all(isinstance(issuer, (TrustedIssuer, IssuerFamily)) for issuer in issuers):
@@ -66,11 +75,17 @@ class Verifier:
         self._families = tuple(issuer for issuer in issuers if isinstance(issuer, IssuerFamily))
         self._clock = clock
         self._cache = TokenCache(token_cache)
+        self._feeds = self._feeds_of((revocation,) if isinstance(revocation, RevocationFeed) else tuple(revocation))
 
     @property
     def issuers(self) -> tuple[TrustedIssuer | IssuerFamily, ...]:
         """Whose tokens are accepted: what the verifier was given; those that are named exactly come first."""
         return (*self._issuers.values(), *self._families)
+
+    @property
+    def revocation(self) -> tuple[RevocationFeed, ...]:
+        """The feeds of what is revoked."""
+        return tuple(dict.fromkeys(self._feeds.values()))
 
     async def verify(self, token: str | bytes) -> AccessToken:
         """Return the verified token.
@@ -80,7 +95,7 @@ class Verifier:
 
         Raises:
             TokenError: the token is not good here.
-            KeysUnavailable: it cannot be judged just now, as its issuer's keys cannot be had.
+            KeysUnavailable: it cannot be judged just now, as its issuer's keys cannot be had, or what it has revoked.
             AccessError: `access_undecided`, where the issuer's `grants` failed.
         """
         digest = digest_of(token) if self.remembers else b""
@@ -106,6 +121,8 @@ class Verifier:
         trust = self._issuers.get(policy.issuer) or self._trust_for(policy.issuer)
         if trust.policy is not policy or trust.keys.lookup(known.kid, known.alg) is not known.keys:
             return None
+        if known.marks is not None and not self._feeds[policy.issuer].clears(known.marks):
+            return None
         return known.token if policy.grants is None else None
 
     async def examine(self, token: str | bytes, digest: bytes) -> AccessToken:
@@ -115,6 +132,8 @@ class Verifier:
             known = await self._verify(token)
             if digest:
                 self._cache.keep(digest, len(token), known)
+        if known.marks is not None:
+            await self._feeds[known.policy.issuer].check(known.marks, token)
         grants = known.policy.grants
         return known.token if grants is None else await _granted(known.token, grants)
 
@@ -134,7 +153,8 @@ class Verifier:
             verified = verify_signature(untrusted, own_keys(keys, untrusted, policy))
         checked = check_claims(verified, policy, self._clock())
         good = AccessToken(checked, policy.profile, leeway=policy.leeway, max_age=policy.max_age)
-        return Known(good, policy, untrusted.kid, untrusted.alg, keys, good.good_since, good.good_until)
+        marks = _marks_of(good, checked) if policy.issuer in self._feeds else None
+        return Known(good, policy, untrusted.kid, untrusted.alg, keys, good.good_since, good.good_until, marks)
 
     async def _is_good_still(self, known: Known) -> bool:
         """Judge a token that was verified before as `recall` does, waiting for its issuer's keys where that must be."""
@@ -153,8 +173,11 @@ class Verifier:
     async def start(self, mode: StartUp = "warm") -> None:
         """Fetch the keys of the required issuers, all at once and for at most 5 seconds; `lazy`: do nothing.
 
+        Likewise what is revoked.
+
         Raises:
-            KeysUnavailable: with `require`, where an issuer's keys cannot be had within that time.
+            KeysUnavailable: with `require`, where an issuer's keys, or what it has revoked, cannot be had within that
+                time.
             ConfigurationError: `mode` is none of these.
         """
         if check_start_up(mode) == "lazy":
@@ -168,16 +191,21 @@ class Verifier:
             error = await keys.ready(seconds=left, retry=mode == "require")
             if error is not None and mode == "require":
                 raise error
+        for feed in self.revocation:
+            error = await feed.start(max(deadline - time.monotonic(), 0.0))
+            if error is not None and mode == "require":
+                raise error
 
     def ready(self) -> bool:
-        """Say whether every required issuer has keys that can be used.
+        """Say whether every required issuer has keys that can be used, and its tokens can be judged by what is revoked.
 
         It also sees that theirs are fetched where they are missing or old, and waits for none: for a probe, or a timer.
         """
         required = [keys for keys, required in self._sources() if required]
         for keys in required:
             keys.refresh_if_due()
-        return all(keys.status().ready for keys in required)
+        fed = [feed.ready() for feed in self.revocation]
+        return all(fed) and all(keys.status().ready for keys in required)
 
     async def reload(self) -> None:
         """Fetch the keys of every issuer now, past caches and limits: for an operator who knows of a rotation.
@@ -214,6 +242,8 @@ class Verifier:
         """Give up fetches under way in this event loop. The verifier can be used again."""
         for keys, _ in self._sources():
             await keys.aclose()
+        for feed in self.revocation:
+            await feed.aclose()
 
     async def __aenter__(self) -> Self:
         """Return the verifier; nothing is fetched before the first token."""
@@ -246,12 +276,37 @@ class Verifier:
         except TokenError:
             raise error from None
 
+    def _feeds_of(self, feeds: tuple[RevocationFeed, ...]) -> dict[str, RevocationFeed]:
+        if not all(isinstance(feed, RevocationFeed) for feed in feeds):
+            raise ConfigurationError("revocation", "expected RevocationFeed(...), or several")
+        found = {issuer: feed for feed in feeds for issuer in feed.issuers}
+        if len(found) != sum(len(feed.issuers) for feed in feeds):
+            raise ConfigurationError("revocation", "expected one feed for each issuer")
+        if not self._families and (strange := sorted(found.keys() - self._issuers.keys())):
+            detail = f"{', '.join(strange)} is none of the issuers, so that it would judge no token"
+            raise ConfigurationError("revocation", detail)
+        return found
+
     def _sources(self) -> Iterator[tuple[KeySource, bool]]:
         """Every key source that is known now, and whether it is required."""
         for issuer in self._issuers.values():
             yield issuer.keys, issuer.required
         for family in self._families:
             yield from family.sources()
+
+
+def _marks_of(token: AccessToken, verified: Verified) -> TokenKeys:
+    """Return by what a token may be revoked; its key by the name in the key set, as the token may name none."""
+    claims = verified.claims
+    return keys_of(
+        token.issuer,
+        session=claims.get("sid"),
+        token_id=token.token_id,
+        kid=verified.key.kid or verified.key.thumbprint,
+        subject=token.subject,
+        client_id=token.client_id,
+        issued_at=token.issued_at,
+    )
 
 
 async def _granted(token: AccessToken, grants_of: GrantsOf) -> AccessToken:

@@ -38,6 +38,7 @@ TABLE = {
     "token_too_old": (401, "invalid_token"),
     "lifetime_too_long": (401, "invalid_token"),
     "token_expired": (401, "invalid_token"),
+    "token_revoked": (401, "invalid_token"),
     "identity_changed": (401, "invalid_token"),
     "scope_missing": (403, "insufficient_scope"),
     "role_missing": (403, None),
@@ -52,6 +53,7 @@ TABLE = {
     "keys_busy": (503, None),
     "issuer_unresolved": (503, None),
     "discovery_failed": (503, None),
+    "revocation_unavailable": (503, None),
     "configuration_invalid": (500, None),
 }
 

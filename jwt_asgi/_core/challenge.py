@@ -30,6 +30,7 @@ _DESCRIPTIONS = {
     Reason.ROUTE_NOT_COVERED: "The access token does not allow this",
     Reason.AUTHENTICATION_INSUFFICIENT: "A stronger or more recent authentication of the user is needed",
     Reason.ACCESS_UNDECIDED: "Whether the access token allows this cannot be told just now",
+    Reason.REVOCATION_UNAVAILABLE: "Whether the access token was revoked cannot be told just now",
 }
 _UNAVAILABLE = "The keys that tokens are verified with cannot be had just now"
 # What the body calls an answer whose challenge carries no error code
@@ -76,7 +77,7 @@ def _answer_of(reason: Reason, realm: str | None, resource_metadata: str | None,
 
 def _answer(error: JWTASGIError, realm: str | None, resource_metadata: str | None, scopes: tuple[str, ...]) -> Answer:
     reason = error.reason
-    description = _UNAVAILABLE if isinstance(error, KeysUnavailable) else _DESCRIPTIONS.get(reason, _GENERIC)
+    description = _DESCRIPTIONS.get(reason, _UNAVAILABLE if isinstance(error, KeysUnavailable) else _GENERIC)
     body = {"error": reason.error or _NAMES.get(reason.status, "server_error"), "error_description": description}
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     if reason.status == 503:  # noqa: PLR2004 - HTTP

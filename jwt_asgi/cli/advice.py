@@ -62,6 +62,10 @@ ADVICE = {
     Reason.TOKEN_TOO_OLD: "Get a new token, or raise `max_age`.",
     Reason.LIFETIME_TOO_LONG: "Have the issuer shorten the lifetime of access tokens, or raise `max_lifetime`.",
     Reason.TOKEN_EXPIRED: "Get a new token. If fresh tokens get this, this machine's clock is ahead.",
+    Reason.TOKEN_REVOKED: (
+        "The client gets a new token, for which the user may have to log in again. The token service's audit log says "
+        "who revoked it, and why."
+    ),
     Reason.IDENTITY_CHANGED: (
         "Send a token of the same user and client on this connection, and open another connection for another one. "
         "Tokens with neither a subject nor a client cannot be renewed."
@@ -110,6 +114,10 @@ ADVICE = {
     ),
     Reason.DISCOVERY_FAILED: (
         "The log names each URL and its fault. `issuer` must be exactly what the metadata says; or set `jwks_uri`."
+    ),
+    Reason.REVOCATION_UNAVAILABLE: (
+        "`RevocationFeed.status()` says when something was heard last, and what failed. Look whether the publisher "
+        "runs, and whether its database, Valkey or endpoint can be reached from here."
     ),
     Reason.CONFIGURATION_INVALID: (
         "The message names the option, what was expected, and what to write. It stops the start, and never answers a "

@@ -6,8 +6,9 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
+from jwt_asgi._core.revocation import Entry, EntryKind
 from jwt_asgi.issuer.rotation import Family, Proof, RotationPolicy, Step
 
 __all__ = ["Entry", "EntryKind", "KeyChange", "KeyState", "Record", "Session", "Store", "StoredKey"]
@@ -89,29 +90,6 @@ class StoredKey:
     sign_from: float | None = None
     sign_until: float | None = None
     publish_until: float | None = None
-
-
-EntryKind = Literal["s", "u", "j", "c", "k"]
-"""What is revoked: a session, a user's tokens until now, one token, a client's tokens until now, a signing key's."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """A revocation. Times are in seconds since the epoch.
-
-    Attributes:
-        seq: Its place in the log: larger than that of every entry that was committed before a reader could see it.
-        kind: What is revoked.
-        key: Which, by its keyed digest: 8 bytes.
-        until: When the last token that it covers has expired, so that it can be forgotten.
-        before: For `u` and `c`: tokens that were issued at this time or earlier are covered; else 0.
-    """
-
-    seq: int
-    kind: EntryKind
-    key: bytes
-    until: float
-    before: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,7 @@ def test_a_good_token_passes_every_check_in_order(
             Reason.TOKEN_TOO_OLD,
             Reason.LIFETIME_TOO_LONG,
             Reason.IDENTITY_CHANGED,
+            Reason.TOKEN_REVOKED,
         }
     ],
     ids=lambda reason: reason.value,

@@ -79,6 +79,7 @@ ANSWERS: dict[Reason, tuple[int, str | None, str]] = {
     Reason.TOKEN_TOO_OLD: (401, invalid(GENERIC), "invalid_token"),
     Reason.LIFETIME_TOO_LONG: (401, invalid(GENERIC), "invalid_token"),
     Reason.TOKEN_EXPIRED: (401, invalid("The access token expired"), "invalid_token"),
+    Reason.TOKEN_REVOKED: (401, invalid(GENERIC), "invalid_token"),
     Reason.IDENTITY_CHANGED: (401, invalid(GENERIC), "invalid_token"),
     Reason.SCOPE_MISSING: (403, SCOPES, "insufficient_scope"),
     Reason.ROLE_MISSING: (403, None, "forbidden"),
@@ -93,6 +94,7 @@ ANSWERS: dict[Reason, tuple[int, str | None, str]] = {
     Reason.KEYS_BUSY: (503, None, "temporarily_unavailable"),
     Reason.ISSUER_UNRESOLVED: (503, None, "temporarily_unavailable"),
     Reason.DISCOVERY_FAILED: (503, None, "temporarily_unavailable"),
+    Reason.REVOCATION_UNAVAILABLE: (503, None, "temporarily_unavailable"),
     Reason.CONFIGURATION_INVALID: (500, None, "server_error"),
 }
 
