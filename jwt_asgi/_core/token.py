@@ -8,8 +8,10 @@ base64url with unused bits (RFC 7515 sections 2 and 4, RFC 7519 section 4, RFC 8
 from __future__ import annotations
 
 import json
+import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64
+from collections.abc import Callable
 from functools import lru_cache
 from math import isfinite
 from typing import Any, NamedTuple, NoReturn
@@ -47,6 +49,11 @@ _PADDING = (b"", b"", b"==", b"=")
 _CANONICAL_ENDS = (None, None, b"AQgw", b"AEIMQUYcgkosw048")
 
 _NESTED = frozenset({dict, list})
+# In a longer text each number is read in C alone, and whether one has overflowed is seen afterwards
+_SHORT_TEXT = 2048
+_MAY_OVERFLOW = re.compile(r"[eE]\+?[0-9]{3}|[0-9]{300}")
+# Half of a character, in JSON without escaped backslashes (RFC 8259 section 8.2)
+_HALF = re.compile(r"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F])")
 
 
 class Untrusted(NamedTuple):
@@ -112,15 +119,18 @@ def strict_json_object(raw: bytes, *, whole_text: bool = True) -> dict[str, Any]
         raise ValueError("too many arrays and objects")
     try:
         text = raw.decode("utf-8").strip(" \t\n\r")
-        value, end = _scan(text, 0)
+        is_short = len(text) <= _SHORT_TEXT
+        value, end = (_scan if is_short else _scan_long)(text, 0)
         if type(value) is not dict or end != len(text):
             raise ValueError("not an object, or not it alone")
         # Most have too few brackets for that, and need no walk
         if brackets > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
             raise ValueError("nested too deep")
-        if whole_text and "\\u" in text:
-            # A lone surrogate (RFC 8259 section 8.2) cannot be written out again, so it would fail in the application
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        if not is_short and _MAY_OVERFLOW.search(text) and not _is_finite(value):
+            raise ValueError("a number without bounds")
+        if whole_text and "\\u" in text and _HALF.search(text.replace("\\\\", "--")):
+            # It could not be written out again, so it would fail in the application
+            raise ValueError("half of a character")
     except StopIteration:
         raise ValueError("no JSON") from None
     except RecursionError:
@@ -198,7 +208,17 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(text)
 
 
-_DECODER: Any = json.JSONDecoder(
-    object_pairs_hook=_unique_members, parse_float=_finite, parse_constant=_no_constant, strict=True
-)
-_scan = _DECODER.scan_once
+def _is_finite(value: Any) -> bool:  # noqa: ANN401 - a JSON object or array
+    members = value.values() if type(value) is dict else value
+    numbers = [member for member in members if type(member) is float]
+    nested = [member for member in members if type(member) in _NESTED]
+    return all(map(isfinite, numbers)) and all(map(_is_finite, nested))
+
+
+def _scanner(parse_float: Callable[[str], float]) -> Any:  # noqa: ANN401 - as the standard library types it
+    hooks: dict[str, Any] = {"object_pairs_hook": _unique_members, "parse_constant": _no_constant}
+    decoder: Any = json.JSONDecoder(parse_float=parse_float, strict=True, **hooks)
+    return decoder.scan_once
+
+
+_scan, _scan_long = _scanner(_finite), _scanner(float)

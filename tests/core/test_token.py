@@ -387,6 +387,44 @@ def test_a_caller_near_the_end_of_the_stack_gets_a_value_error() -> None:
     assert "nested too deep" in outcomes
 
 
+ESCAPES = (
+    *(r"\ud800", r"\uDBFF", r"\udc00", r"\uDFFF", r"\ud7ff", r"\ue000", r"\u0041"),
+    *(r"\\", r"\n", r"\"", "a", "ud800"),
+)
+
+
+@pytest.mark.parametrize("first", ESCAPES)
+def test_a_text_that_cannot_be_encoded_again_is_found_among_escapes(first: str) -> None:
+    for rest in product(ESCAPES, repeat=3):
+        raw = f'{{"a":"{first}{"".join(rest)}"}}'.encode()
+        try:
+            json.loads(raw)["a"].encode()
+        except UnicodeEncodeError:
+            with pytest.raises(ValueError, match="half of a character"):
+                strict_json_object(raw)
+            assert strict_json_object(raw, whole_text=False) == json.loads(raw)
+        else:
+            assert strict_json_object(raw) == json.loads(raw)
+
+
+@pytest.mark.parametrize("length", [2048, 2049, 6000])
+@pytest.mark.parametrize("number", ["1e309", "-1E+400", "9" * 400 + ".0", "1e999"])
+@pytest.mark.parametrize("place", ["NUMBER", "[0, {}, [NUMBER]]", '[{"c": {"d": [1, NUMBER]}}]'])
+def test_a_number_without_bounds_is_found_in_a_text_of_any_length(length: int, number: str, place: str) -> None:
+    begin = '{"a":' + place.replace("NUMBER", number) + ',"b":"'
+    raw = (begin + "x" * (length - len(begin) - 2) + '"}').encode()
+    assert len(raw) == length
+    with pytest.raises(ValueError, match="a number without bounds"):
+        strict_json_object(raw)
+
+
+@pytest.mark.parametrize("length", [2048, 2049])
+def test_a_long_text_may_speak_of_large_numbers_and_have_bounded_ones(length: int) -> None:
+    begin = '{"a":"1e999","b":[1e308,-1.5,1e-320,{"c":2.5e+100}],"d":"'
+    raw = (begin + "x" * (length - len(begin) - 2) + '"}').encode()
+    assert strict_json_object(raw) == json.loads(raw)
+
+
 @pytest.mark.parametrize("unit", ["[]", "{}", '{"a":{}}', "[[]]"])
 def test_a_token_opens_1024_brackets_at_most(unit: str) -> None:
     fit = (MAX_NESTED - 2) // (unit.count("[") + unit.count("{"))
