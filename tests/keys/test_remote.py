@@ -1235,6 +1235,17 @@ async def test_so_many_may_wait_and_the_next_is_told_to_come_again() -> None:
     assert rig.calls == 1
 
 
+async def test_the_4096th_may_still_wait() -> None:
+    rig = make_rig()
+    gate = rig.fetch.gate = asyncio.Event()
+    rig.keys._waiters = 4095
+    last = asyncio.create_task(rig.outcome("a"))
+    await rig.settle(1)
+    assert await at_once(rig.outcome("a")) is Reason.KEYS_BUSY
+    gate.set()
+    assert await last is None
+
+
 @pytest.mark.usefixtures("few_places")
 async def test_a_start_waits_whatever_crowd_does() -> None:
     rig = make_rig()
