@@ -52,8 +52,6 @@ _PADDING = (b"", b"", b"==", b"=")
 _CANONICAL_ENDS = (None, None, b"AQgw", b"AEIMQUYcgkosw048")
 
 _NESTED = frozenset({dict, list})
-# The length up to which a text cannot have more fractions than that
-_SHORT_TEXT = 2048
 # Half of a character, in JSON without escaped backslashes (RFC 8259 section 8.2)
 _HALF = re.compile(r"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F])")
 
@@ -122,7 +120,8 @@ def strict_json_object(raw: bytes, *, whole_text: bool = True) -> dict[str, Any]
         raise ValueError("too many arrays and objects")
     try:
         text = raw.decode("utf-8").strip(" \t\n\r")
-        scan = _scanner(_few(MAX_FRACTIONS)) if whole_text and len(text) > _SHORT_TEXT else _scan
+        # So many values and one more have that many commas between them
+        scan = _scanner(_few(MAX_FRACTIONS)) if whole_text and raw.count(b",") >= MAX_FRACTIONS else _scan
         value, end = scan(text, 0)
         if type(value) is not dict or end != len(text):
             raise ValueError("not an object, or not it alone")

@@ -428,6 +428,8 @@ def test_a_token_has_512_fractions_at_most(number: str) -> None:
     with pytest.raises(ValueError, match="too many fractions"):
         strict_json_object(more.encode())
     assert strict_json_object(more.encode(), whole_text=False) == json.loads(more)
+    with pytest.raises(ValueError, match="too many fractions"):
+        strict_json_object(('{"a":[' + ",".join([number] * 513) + "]}").encode())
     with pytest.raises(TokenError) as caught:
         parse_token(compact({"alg": "RS256"}, more.encode()))
     assert caught.value.reason is Reason.TOKEN_MALFORMED
