@@ -8,8 +8,10 @@ base64url with unused bits (RFC 7515 sections 2 and 4, RFC 7519 section 4, RFC 8
 from __future__ import annotations
 
 import json
+import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64
+from collections.abc import Callable
 from functools import lru_cache
 from math import isfinite
 from typing import Any, NamedTuple, NoReturn
@@ -19,6 +21,7 @@ from jwt_asgi.errors import Reason, TokenError
 
 __all__ = [
     "MAX_DEPTH",
+    "MAX_FRACTIONS",
     "MAX_KID_CHARACTERS",
     "MAX_NESTED",
     "Untrusted",
@@ -31,6 +34,8 @@ MAX_DEPTH = 64
 """How deep JSON may be nested. CPython's parser gives up near 1000, and a caller's serializer earlier."""
 MAX_NESTED = 1024
 """How many brackets may open in a token's header or payload, one in 12 bytes: each array or object costs its reader."""
+MAX_FRACTIONS = 512
+"""How many numbers with a fraction or an exponent: each takes ten times as long to read as another character."""
 MAX_KID_CHARACTERS = 256
 
 _SEGMENTS_OF_JWE = 5
@@ -47,6 +52,8 @@ _PADDING = (b"", b"", b"==", b"=")
 _CANONICAL_ENDS = (None, None, b"AQgw", b"AEIMQUYcgkosw048")
 
 _NESTED = frozenset({dict, list})
+# Half of a character, in JSON without escaped backslashes (RFC 8259 section 8.2)
+_HALF = re.compile(r"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F])")
 
 
 class Untrusted(NamedTuple):
@@ -102,7 +109,8 @@ def decode_segment(segment: bytes, name: str) -> bytes:
 def strict_json_object(raw: bytes, *, whole_text: bool = True) -> dict[str, Any]:
     """Parse strict UTF-8 JSON whose top is an object.
 
-    With `whole_text`, every string in it can be encoded again, and at most `MAX_NESTED` brackets open in it.
+    With `whole_text`, every string in it can be encoded again, at most `MAX_NESTED` brackets open in it, and it has at
+    most `MAX_FRACTIONS` numbers with a fraction or an exponent.
 
     Raises:
         ValueError: it is not that, or nested deeper than `MAX_DEPTH`.
@@ -112,15 +120,17 @@ def strict_json_object(raw: bytes, *, whole_text: bool = True) -> dict[str, Any]
         raise ValueError("too many arrays and objects")
     try:
         text = raw.decode("utf-8").strip(" \t\n\r")
-        value, end = _scan(text, 0)
+        # So many values and one more have that many commas between them
+        scan = _scanner(_few(MAX_FRACTIONS)) if whole_text and raw.count(b",") >= MAX_FRACTIONS else _scan
+        value, end = scan(text, 0)
         if type(value) is not dict or end != len(text):
             raise ValueError("not an object, or not it alone")
         # Most have too few brackets for that, and need no walk
         if brackets > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
             raise ValueError("nested too deep")
-        if whole_text and "\\u" in text:
-            # A lone surrogate (RFC 8259 section 8.2) cannot be written out again, so it would fail in the application
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        if whole_text and "\\u" in text and _HALF.search(text.replace("\\\\", "--")):
+            # It could not be written out again, so it would fail in the application
+            raise ValueError("half of a character")
     except StopIteration:
         raise ValueError("no JSON") from None
     except RecursionError:
@@ -174,10 +184,15 @@ def _read_header(segment: bytes) -> tuple[dict[str, Any], str, str | None, str |
 _known_header = lru_cache(_KNOWN_HEADERS)(_read_header)
 
 
-def _is_deeper(value: Any, levels: int) -> bool:  # noqa: ANN401 - a JSON object or array
-    members = value.values() if type(value) is dict else value
-    nested = [member for member in members if type(member) in _NESTED]
-    return bool(nested) and (levels == 1 or any(_is_deeper(member, levels - 1) for member in nested))
+def _is_deeper(value: dict[str, Any], levels: int) -> bool:
+    """Go down level by level: a call for each array would take several times as long."""
+    level: list[Any] = [value]
+    for _ in range(levels):
+        members = [one.values() if type(one) is dict else one for one in level]
+        level = [member for some in members for member in some if type(member) in _NESTED]
+        if not level:
+            return False
+    return True
 
 
 def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -198,7 +213,22 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(text)
 
 
-_DECODER: Any = json.JSONDecoder(
-    object_pairs_hook=_unique_members, parse_float=_finite, parse_constant=_no_constant, strict=True
-)
-_scan = _DECODER.scan_once
+def _few(most: int) -> Callable[[str], float]:
+    """Return a `_finite` that can be asked so many times."""
+    times = iter(range(most))
+
+    def finite(text: str) -> float:
+        if next(times, None) is None:
+            raise ValueError("too many fractions")
+        return _finite(text)
+
+    return finite
+
+
+def _scanner(parse_float: Callable[[str], float]) -> Any:  # noqa: ANN401 - as the standard library types it
+    hooks: dict[str, Any] = {"object_pairs_hook": _unique_members, "parse_constant": _no_constant}
+    decoder: Any = json.JSONDecoder(parse_float=parse_float, strict=True, **hooks)
+    return decoder.scan_once
+
+
+_scan = _scanner(_finite)

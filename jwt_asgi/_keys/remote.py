@@ -44,8 +44,8 @@ _WAITS = (Step.WAIT, Step.WAIT_BRIEFLY)
 
 class _Move(NamedTuple):
     step: Step
-    keys: _Keys = None
-    flight: Flight | None = None
+    keys: _Keys
+    flight: Flight | None
 
 
 class RemoteKeys:
@@ -139,7 +139,7 @@ class RemoteKeys:
                 raise self._unavailable()
             brief = step is Step.WAIT_BRIEFLY
             landed = await self._join(flight, at_most=self._caching.stale_wait if brief else math.inf, brief=brief)
-            flight.slow = flight.slow or (brief and landed is False)
+            flight.slow = landed is False
             # A flight that began before this request may bring a set from before its key was published, and one that
             # was given up brings none: then once more. Whoever has waited gets an end from the table.
             waited = joined or landed is False or (landed is True and flight.began >= arrived)

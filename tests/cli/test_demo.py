@@ -70,7 +70,7 @@ def test_each_curl_line_gets_the_answer_beside_it_and_ctrl_c_ends_cleanly(runnin
         assert f'error="{error}"' in answer.headers.get("www-authenticate", "") or not error
 
     running.send_signal(signal.SIGINT)
-    assert running.wait(timeout=10) == 0
+    assert running.wait(timeout=60) == 0
     assert running.stdout.read() == "\nBye.\n"
     assert "Traceback" not in running.stderr.read()
 

@@ -15,6 +15,7 @@ import pytest
 from jwt_asgi import Reason, TokenError
 from jwt_asgi._core.token import (
     MAX_DEPTH,
+    MAX_FRACTIONS,
     MAX_KID_CHARACTERS,
     MAX_NESTED,
     decode_segment,
@@ -385,6 +386,53 @@ def test_a_caller_near_the_end_of_the_stack_gets_a_value_error() -> None:
         except RecursionError:
             break
     assert "nested too deep" in outcomes
+
+
+ESCAPES = (
+    *(r"\ud800", r"\uDBFF", r"\udc00", r"\uDFFF", r"\ud7ff", r"\ue000", r"\u0041"),
+    *(r"\\", r"\n", r"\"", "a", "ud800"),
+)
+
+
+@pytest.mark.parametrize("first", ESCAPES)
+def test_a_text_that_cannot_be_encoded_again_is_found_among_escapes(first: str) -> None:
+    for rest in product(ESCAPES, repeat=3):
+        raw = f'{{"a":"{first}{"".join(rest)}"}}'.encode()
+        try:
+            json.loads(raw)["a"].encode()
+        except UnicodeEncodeError:
+            with pytest.raises(ValueError, match="half of a character"):
+                strict_json_object(raw)
+            assert strict_json_object(raw, whole_text=False) == json.loads(raw)
+        else:
+            assert strict_json_object(raw) == json.loads(raw)
+
+
+@pytest.mark.parametrize("length", [2048, 2049, 6000])
+@pytest.mark.parametrize("number", ["1e309", "-1E+400", "9" * 400 + ".0", "1e999"])
+@pytest.mark.parametrize("place", ["NUMBER", "[0, {}, [NUMBER]]", '[{"c": {"d": [1, NUMBER]}}]'])
+def test_a_number_without_bounds_is_found_in_a_text_of_any_length(length: int, number: str, place: str) -> None:
+    begin = '{"a":' + place.replace("NUMBER", number) + ',"b":"'
+    raw = (begin + "x" * (length - len(begin) - 2) + '"}').encode()
+    assert len(raw) == length
+    with pytest.raises(ValueError, match="a number without bounds"):
+        strict_json_object(raw)
+
+
+@pytest.mark.parametrize("number", ["1e9", "0.5", "1e-320", "-1.5E+3"])
+def test_a_token_has_512_fractions_at_most(number: str) -> None:
+    most = '{"a":[' + ",".join([number] * MAX_FRACTIONS) + '],"b":"' + "x" * 2_000 + '"}'
+    more = most.replace("[", f"[1,{number},")
+    assert most.count(number) == 512
+    assert strict_json_object(most.encode()) == json.loads(most)
+    with pytest.raises(ValueError, match="too many fractions"):
+        strict_json_object(more.encode())
+    assert strict_json_object(more.encode(), whole_text=False) == json.loads(more)
+    with pytest.raises(ValueError, match="too many fractions"):
+        strict_json_object(('{"a":[' + ",".join([number] * 513) + "]}").encode())
+    with pytest.raises(TokenError) as caught:
+        parse_token(compact({"alg": "RS256"}, more.encode()))
+    assert caught.value.reason is Reason.TOKEN_MALFORMED
 
 
 @pytest.mark.parametrize("unit", ["[]", "{}", '{"a":{}}', "[[]]"])

@@ -57,7 +57,7 @@ def _a_cache_that_forgets_to_look_at_the_clock(patch: Patch) -> None:
 
 
 def _a_cache_that_leaves_out_the_signature(patch: Patch) -> None:
-    patch.setattr("jwt_asgi.verifier.digest_of", lambda text: sha256(text.rpartition(b".")[0]).digest())
+    patch.setattr("jwt_asgi.gate.digest_of", lambda text: sha256(text.rpartition(b".")[0]).digest())
 
 
 def _lax_base64(patch: Patch) -> None:

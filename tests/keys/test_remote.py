@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import os
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +14,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from email.utils import formatdate
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import trio
@@ -20,6 +23,7 @@ from jwt_asgi import KeyCaching, KeysUnavailable, Reason, TokenError
 from jwt_asgi._core.freshness import State, state_of
 from jwt_asgi._keys import flight, remote, snapshot
 from jwt_asgi._keys.discovery import metadata_urls
+from jwt_asgi._keys.events import KeyEvent, KeyEventKind
 from jwt_asgi._keys.fetch import MAX_BODY_BYTES, FetchError, NoAnswerError
 from jwt_asgi._keys.remote import RemoteKeys
 from jwt_asgi.types import FetchResponse
@@ -36,6 +40,7 @@ from tests.keys.script import (
     make_rig,
     metadata,
     status,
+    until,
 )
 from tests.missing import installed
 
@@ -44,6 +49,8 @@ AGEING, STALE, EXPIRED = 480.0, 600.0, 87_000.0
 DOWN = status(500)
 LONG = KeyCaching(ttl=1e7, stale_if_error=1e7)
 """Fresh for as long as a test likes."""
+
+_T = TypeVar("_T")
 
 
 async def started(*, caching: KeyCaching | None = None) -> Rig:
@@ -150,6 +157,22 @@ async def test_a_known_key_is_at_hand_until_the_set_is_stale_and_an_ageing_set_i
     assert rig.calls == calls
 
 
+async def test_while_backing_off_a_known_key_is_at_hand_and_a_stale_one_once_that_was_told() -> None:
+    rig = await started()
+    rig.fetch.reply, rig.clock.now = DOWN, rig.clock.now + 599.5
+    assert rig.keys.lookup("a", ALG)
+    await rig.settle(2)
+    assert rig.keys.lookup("a", ALG)
+    rig.clock.now += 0.5
+    assert rig.keys.lookup("a", ALG) is None
+    assert await rig.outcome("a") is None
+    for _ in range(2):
+        assert rig.keys.lookup("a", ALG)
+    assert rig.keys.status().counters["served_stale"] == 3
+    await rig.settle(2)
+    assert rig.calls == 2
+
+
 async def test_nothing_is_fetched_before_the_first_token() -> None:
     rig = make_rig()
     assert rig.keys.lookup("a", ALG) is None
@@ -194,6 +217,16 @@ async def test_without_stale_if_error_a_set_serves_no_longer_than_it_is_fresh() 
     assert await rig.outcome("a") is TOO_OLD
 
 
+async def test_a_clock_may_begin_at_nothing() -> None:
+    rig = make_rig(caching=LONG)
+    rig.clock.now = 0.5
+    assert await rig.outcome("a") is None
+    for asked in (True, False):
+        assert await attempt_for(rig, "b") is asked
+    rig.fetch.reply = key_set("a", "c")
+    assert await rig.outcome("c") is None
+
+
 # After an idle spell
 
 
@@ -220,6 +253,17 @@ async def test_once_one_has_waited_in_vain_for_a_slow_fetch_the_next_ones_do_not
     assert not unknown.done(), "a key that is not there has to be waited for"
     gate.set()
     assert await unknown is UNKNOWN
+    assert rig.calls == 2
+
+
+async def test_a_known_key_waits_for_no_fetch_that_a_request_for_an_unknown_one_has_waited_for_in_vain() -> None:
+    rig = await started(caching=KeyCaching(timeout=0.05))
+    let_go = asyncio.Event()
+    rig.fetch.reply, rig.clock.now = stubborn(let_go, key_set("a")), rig.clock.now + STALE
+    assert await rig.outcome("b") is UNAVAILABLE
+    assert await at_once(rig.outcome("a")) is None
+    let_go.set()
+    await rig.settle(2)
     assert rig.calls == 2
 
 
@@ -343,6 +387,15 @@ async def test_a_fetch_that_hangs_is_given_up_after_the_time_that_an_attempt_has
     assert f"{JWKS_URI} did not answer in full within 0.2 s" in (await rig.refusal()).detail
 
 
+async def test_a_fetch_that_was_given_up_is_told_with_its_url_and_the_time_that_it_had() -> None:
+    rig = make_rig(caching=KeyCaching(timeout=0.05))
+    rig.fetch.gate = asyncio.Event()
+    assert await rig.outcome("a") is UNAVAILABLE
+    await until(lambda: rig.keys.status().failures == 1)
+    assert (await rig.refusal()).detail == f"{JWKS_URI} did not answer in full within 0.05 s"
+    assert rig.calls == 1
+
+
 def stubborn(let_go: asyncio.Event, brings: FetchResponse) -> Callable[[], Awaitable[FetchResponse]]:
     """A fetch that takes no cancellation, and answers once it is let go."""
 
@@ -368,7 +421,19 @@ async def test_a_fetch_that_will_not_be_cancelled_holds_a_request_no_longer_than
     assert await rig.outcome("a") is None, "there was no other attempt, so what came late is the newest there is"
 
 
-async def at_once(request: Awaitable[Reason | None]) -> Reason | None:
+async def test_a_request_that_has_waited_in_vain_makes_no_attempt_of_its_own() -> None:
+    rig = make_rig(caching=KeyCaching(timeout=0.05))
+    let_go = asyncio.Event()
+    rig.fetch.first = [stubborn(let_go, key_set("a"))]
+    request = asyncio.create_task(rig.outcome("a"))
+    await rig.settle(1)
+    rig.clock.now += 1.1
+    assert await request is UNAVAILABLE
+    assert rig.calls == 1
+    let_go.set()
+
+
+async def at_once(request: Awaitable[_T]) -> _T:
     """What a request gets that waits for nobody."""
     task = asyncio.ensure_future(request)
     for _ in range(20):
@@ -395,6 +460,20 @@ async def test_an_attempt_that_never_ends_counts_as_a_failure_and_the_next_one_i
     let_go.set()
     await rig.settle(3)
     assert rig.keys.status().failures == 0, "what ends so late counts for nothing"
+
+
+async def test_an_attempt_that_never_ends_is_one_failure_however_many_come_before_the_next_one() -> None:
+    rig = await started()
+    gate = rig.fetch.gate = asyncio.Event()
+    reload = asyncio.create_task(rig.keys.reload())
+    await rig.settle(2)
+    rig.clock.now += 6
+    for _ in range(3):
+        assert await rig.outcome("a") is None
+    told = rig.keys.status()
+    assert (told.failures, told.counters["failures"], told.counters["fetches"]) == (1, 1, 2)
+    gate.set()
+    await reload
 
 
 async def test_while_attempts_never_end_known_keys_serve_without_a_wait_once_one_has_waited() -> None:
@@ -428,6 +507,14 @@ async def test_only_a_fetch_for_an_unknown_kid_goes_past_the_caches_on_the_way()
     assert [call.headers.get("cache-control") for call in rig.fetch.calls] == [None, "no-cache", None]
 
 
+async def test_what_is_fetched_ahead_of_any_token_may_come_from_a_cache_on_the_way() -> None:
+    due, start = make_rig(), make_rig()
+    due.keys.refresh_if_due()
+    await due.settle(1)
+    assert await start.keys.ready(seconds=5, retry=False) is None
+    assert [list(rig.fetch.calls[0].headers) for rig in (due, start)] == [["accept"]] * 2
+
+
 # Backing off
 
 
@@ -453,6 +540,30 @@ async def test_attempts_get_rarer_up_to_a_bound_and_often_again_after_a_success(
     rig.fetch.reply, rig.clock.now = DOWN, rig.clock.now + STALE
     assert await rig.outcome("a") is None
     assert await attempt_after(rig, 0.75), "the count has begun anew"
+
+
+@pytest.mark.parametrize("ask", ["refresh_if_due", "lookup"])
+async def test_the_next_attempt_may_be_made_at_its_very_moment_and_not_before(ask: str) -> None:
+    rig = await started()
+    rig.fetch.reply, rig.clock.now = DOWN, rig.clock.now + AGEING
+    for seconds, calls in ((0.0, 2), (0.5, 2), (0.25, 3)):
+        rig.clock.now += seconds
+        rig.keys.refresh_if_due() if ask == "refresh_if_due" else rig.keys.lookup("a", ALG)
+        await rig.settle(calls)
+        assert rig.calls == calls
+
+
+async def test_a_refresh_that_takes_a_little_longer_than_it_may_is_not_begun_a_second_time() -> None:
+    rig = make_rig()
+    gate = rig.fetch.gate = asyncio.Event()
+    for seconds in (0.0, 5.5):
+        rig.clock.now += seconds
+        rig.keys.refresh_if_due()
+        await rig.settle(1)
+        assert rig.calls == 1
+    gate.set()
+    await rig.settle(1)
+    assert rig.keys.lookup("a", ALG)
 
 
 NOW = 1_800_000_000
@@ -528,6 +639,29 @@ async def test_many_requests_that_miss_the_same_key_at_once_count_as_one_miss() 
     assert (outcomes, rig.calls) == ([UNKNOWN] * 10, 2)
     rig.clock.now += 30
     assert await attempt_for(rig, "b"), "ten misses in a row would have made it five minutes"
+    assert not await attempt_for(rig, "b"), "that was another miss, at the very end of the first"
+
+
+async def test_a_request_that_goes_on_later_than_another_makes_their_miss_last_no_longer() -> None:
+    def told(event: KeyEvent) -> None:
+        rig.clock.now += 10 * (event.kind is KeyEventKind.UNKNOWN_KID)
+
+    rig = make_rig(caching=LONG, notify=told)
+    assert await rig.outcome("a") is None
+    began = rig.clock.now
+    assert await asyncio.gather(*(rig.outcome("b") for _ in range(2))) == [UNKNOWN] * 2
+    assert rig.clock.now == began + 10
+    rig.clock.now = began + 30
+    assert await attempt_for(rig, "b")
+
+
+async def test_a_kid_that_a_fetch_did_not_bring_is_unknown_though_the_set_is_stale_by_then() -> None:
+    def told(_: KeyEvent) -> None:
+        rig.clock.now += STALE
+
+    rig = make_rig(notify=told)
+    assert await rig.outcome("b") is UNKNOWN
+    assert (rig.calls, rig.keys.status().state) == (1, State.STALE)
 
 
 async def test_a_key_that_any_fetch_brought_in_is_known_at_once_whatever_was_missed_before() -> None:
@@ -607,6 +741,16 @@ async def test_a_throttled_kid_is_taken_within_thirty_seconds_of_a_flood() -> No
     assert await rig.outcome("b") is None
 
 
+async def test_a_kid_that_was_not_looked_for_is_not_remembered_as_a_miss() -> None:
+    rig = await started()
+    for number in range(2):
+        assert await attempt_for(rig, f"kid-{number}")
+    rig.clock.now += 29
+    assert not await attempt_for(rig, "b")
+    rig.fetch.reply, rig.clock.now = key_set("a", "b"), rig.clock.now + 1.5
+    assert await rig.outcome("b") is None
+
+
 # A kid that is there, with a signature of another key
 
 
@@ -628,6 +772,28 @@ async def test_a_forgery_under_a_known_kid_is_not_remembered_against_the_key_tha
     new = await rig.keys.find("a", ALG, besides=old)
     assert new[0].thumbprint != old[0].thumbprint
     assert rig.calls == 3
+
+
+async def test_a_forgery_under_a_known_kid_is_not_remembered_against_the_kid_once_it_is_withdrawn() -> None:
+    rig = await started(caching=FORGED)
+    old = await rig.keys.find("a", ALG)
+    with pytest.raises(TokenError):
+        await rig.keys.find("a", ALG, besides=old)
+    rig.fetch.reply = key_set("b")
+    await rig.keys.reload()
+    rig.fetch.reply = key_set("a", "b")
+    assert await rig.outcome("a") is None
+
+
+async def test_a_kid_that_was_missed_and_has_come_may_be_taken_over_at_once() -> None:
+    rig = await started(caching=FORGED)
+    assert await attempt_for(rig, "c")
+    rig.fetch.reply = FetchResponse(200, {}, json.dumps({"keys": [{**jwk("b"), "kid": "c"}]}).encode())
+    await rig.keys.reload()
+    old = await rig.keys.find("c", ALG)
+    rig.fetch.reply = key_set("c")
+    new = await rig.keys.find("c", ALG, besides=old)
+    assert new[0].thumbprint != old[0].thumbprint
 
 
 async def test_a_trickle_of_forgeries_keeps_that_key_out_no_longer_than_the_limit_on_fetches_does() -> None:
@@ -763,6 +929,17 @@ async def test_a_refresh_asks_whether_the_set_has_changed(sent: dict[str, str], 
     await rig.outcome("a")
     headers = rig.fetch.calls[1].headers
     assert {name: value for name, value in headers.items() if name.startswith("if-")} == asked
+
+
+async def test_after_a_failure_the_whole_set_is_asked_for_until_it_came() -> None:
+    rig = make_rig(key_set("a", etag='"v1"'))
+    await rig.outcome("a")
+    for reply in (DOWN, DOWN, key_set("a", etag='"v2"'), status(304)):
+        rig.fetch.reply, rig.clock.now = reply, rig.clock.now + STALE
+        await rig.outcome("a")
+        await rig.settle(rig.calls)
+    asked = [call.headers.get("if-none-match") for call in rig.fetch.calls]
+    assert asked == [None, '"v1"', None, None, '"v2"']
 
 
 @pytest.mark.parametrize("validator", ["etag", "last_modified"])
@@ -1048,10 +1225,38 @@ async def test_so_many_may_wait_and_the_next_is_told_to_come_again() -> None:
     await rig.settle(1)
     error = await rig.refusal()
     assert (error.reason, error.issuer) == (Reason.KEYS_BUSY, ISSUER)
+    assert rig.keys.status().counters["unavailable"] == 1
+    with pytest.raises(KeysUnavailable) as caught:
+        await rig.keys.reload()
+    assert caught.value.reason is Reason.KEYS_BUSY
     gate.set()
     assert set(await asyncio.gather(*callers)) == {None}
     assert await rig.outcome("a") is None, "the places are free again"
     assert rig.calls == 1
+
+
+async def test_the_4096th_may_still_wait() -> None:
+    rig = make_rig()
+    gate = rig.fetch.gate = asyncio.Event()
+    rig.keys._waiters = 4095
+    last = asyncio.create_task(rig.outcome("a"))
+    await rig.settle(1)
+    assert await at_once(rig.outcome("a")) is Reason.KEYS_BUSY
+    gate.set()
+    assert await last is None
+
+
+@pytest.mark.usefixtures("few_places")
+async def test_a_start_waits_whatever_crowd_does() -> None:
+    rig = make_rig()
+    gate = rig.fetch.gate = asyncio.Event()
+    callers = [asyncio.create_task(rig.outcome("a")) for _ in range(WAITERS)]
+    await rig.settle(1)
+    start = asyncio.create_task(rig.keys.ready(seconds=5, retry=False))
+    await asyncio.sleep(0)
+    gate.set()
+    assert await start is None
+    assert set(await asyncio.gather(*callers)) == {None}
 
 
 @pytest.mark.usefixtures("few_places")
@@ -1081,6 +1286,70 @@ async def test_of_a_crowd_with_a_known_key_those_who_find_no_place_are_served_at
     assert set(await asyncio.gather(*callers)) == {None}
     told = rig.keys.status()
     assert (rig.calls, told.counters["unavailable"], told.counters["served_stale"]) == (2, 0, 6)
+
+
+@pytest.mark.usefixtures("few_places")
+async def test_once_a_crowd_was_too_large_a_known_key_takes_no_place_that_is_free_again() -> None:
+    rig = await started(caching=KeyCaching(stale_wait=60))
+    rig.clock.now += STALE
+    gate = rig.fetch.gate = asyncio.Event()
+    callers = [asyncio.create_task(rig.outcome("a")) for _ in range(WAITERS)]
+    await rig.settle(2)
+    assert await at_once(rig.outcome("a")) is None
+    callers[0].cancel()
+    await asyncio.wait(callers[:1])
+    assert await at_once(rig.outcome("a")) is None
+    gate.set()
+    assert set(await asyncio.gather(*callers[1:])) == {None}
+    assert rig.calls == 2
+
+
+# A start
+
+
+async def test_an_expired_set_is_no_set_to_start_with() -> None:
+    rig = await started()
+    rig.fetch.reply, rig.clock.now = DOWN, rig.clock.now + EXPIRED
+    error = await rig.keys.ready(seconds=5, retry=False)
+    assert error is not None
+    assert (error.reason, rig.calls) == (TOO_OLD, 2)
+    rig.fetch.reply, rig.clock.now = key_set("a"), rig.clock.now + 1
+    assert await rig.keys.ready(seconds=5, retry=False) is None
+
+
+@pytest.fixture
+def no_time_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a start have all its time, to the last moment."""
+    monkeypatch.setattr(remote, "time", SimpleNamespace(monotonic=lambda: 7.0))
+
+
+@pytest.mark.usefixtures("no_time_passes")
+@pytest.mark.parametrize("retry", [False, True])
+async def test_a_start_without_any_time_begins_no_fetch_and_waits_for_none(*, retry: bool) -> None:
+    rig = make_rig()
+    assert await rig.keys.ready(seconds=0, retry=retry) is not None
+    await rig.settle(0)
+    assert rig.calls == 0
+    gate = rig.fetch.gate = asyncio.Event()
+    rig.keys.refresh_if_due()
+    await rig.settle(1)
+    assert await at_once(rig.keys.ready(seconds=0, retry=retry)) is not None
+    gate.set()
+    await rig.settle(1)
+    assert rig.calls == 1
+
+
+@pytest.mark.usefixtures("no_time_passes")
+async def test_a_start_waits_also_where_it_has_but_a_second() -> None:
+    assert await make_rig().keys.ready(seconds=1, retry=False) is None
+
+
+@pytest.mark.usefixtures("no_time_passes")
+async def test_a_start_waits_for_no_attempt_that_comes_when_its_time_is_over() -> None:
+    rig = make_rig(DOWN)
+    error = await at_once(rig.keys.ready(seconds=0.75, retry=True))
+    assert error is not None
+    assert (error.reason, rig.calls) == (UNAVAILABLE, 1)
 
 
 # On trio, where each attempt is a thread
@@ -1154,6 +1423,26 @@ def test_a_known_key_serves_on_where_no_thread_is_left_for_its_refresh() -> None
     threads_have_ended()
 
 
+def test_nobody_waits_for_those_who_are_told_of_a_fetch() -> None:
+    let_go = threading.Event()
+    told: list[KeyEventKind] = []
+
+    def hook(event: KeyEvent) -> None:
+        let_go.wait(3)
+        told.append(event.kind)
+
+    rig = make_rig(notify=hook)
+
+    async def story() -> None:
+        assert await rig.outcome("a") is None
+        assert told == []
+        let_go.set()
+
+    trio.run(story)
+    threads_have_ended()
+    assert told == [KeyEventKind.FETCHED, KeyEventKind.KEYS_CHANGED]
+
+
 def threads_have_ended() -> None:
     for thread in threading.enumerate():
         if thread.name == "jwt-asgi keys":
@@ -1215,6 +1504,18 @@ async def test_a_request_that_was_closed_upon_twice_is_refused_and_counts_no_fai
     assert (error.reason, rig.calls) == (UNAVAILABLE, 2)
     rig.fetch.gate = None
     assert await rig.outcome("a") is None, "there is nothing to back off from"
+
+
+async def test_a_request_for_a_new_key_that_was_closed_upon_twice_may_come_again_where_the_set_is_stale() -> None:
+    rig = await started()
+    rig.clock.now += STALE
+    rig.fetch.gate = asyncio.Event()
+    request = asyncio.create_task(rig.outcome("b"))
+    for calls in (2, 3):
+        await rig.settle(calls)
+        await rig.keys.aclose()
+    assert await request is UNAVAILABLE, "not unknown, since nobody could tell"
+    assert rig.calls == 3
 
 
 async def test_closing_keeps_the_set_and_may_be_done_at_any_time() -> None:
@@ -1328,6 +1629,8 @@ def test_a_fetch_on_a_loop_that_stands_still_is_taken_over_after_its_time() -> N
 async def test_what_a_fetch_brings_after_it_was_taken_over_is_dropped(late: FetchResponse) -> None:
     rig = make_rig(key_set("a"), caching=KeyCaching(timeout=0.05))
     let_go = asyncio.Event()
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
 
     rig.fetch.first = [stubborn(let_go, late)]
     assert await rig.outcome("a") is UNAVAILABLE
@@ -1340,6 +1643,8 @@ async def test_what_a_fetch_brings_after_it_was_taken_over_is_dropped(late: Fetc
     rig.clock.now += STALE
     assert await rig.outcome("a") is None
     assert rig.calls == 3, "and it was no failure to back off from"
+    gc.collect()
+    assert complaints == []
 
 
 def test_threads_with_loops_of_their_own_share_one_fetch() -> None:
@@ -1380,3 +1685,52 @@ async def test_a_loop_that_starts_tasks_eagerly_does_not_start_the_fetch_within_
         assert rig.calls == 1
     finally:
         loop.set_task_factory(None)
+
+
+# A fork
+
+
+async def test_a_child_process_keeps_the_set_and_refreshes_it_at_a_moment_of_its_own() -> None:
+    fetch, clock, moments = ScriptedFetch(key_set("a")), FakeClock(), iter([0.0, 1.0])
+    keys = RemoteKeys(
+        ISSUER, jwks_uri=JWKS_URI, fetch=fetch, caching=KeyCaching(), clock=clock, jitter=lambda: next(moments)
+    )
+    await keys.find("a", ALG)
+    assert keys.status().refresh_in == pytest.approx(450)
+    keys.after_fork()
+    told = keys.status()
+    assert told.refresh_in == pytest.approx(510)
+    assert (told.state, told.counters["fetches"]) == (State.FRESH, 0)
+    assert keys.lookup("a", ALG)
+
+
+async def test_a_child_process_waits_for_no_fetch_of_its_parent() -> None:
+    rig = make_rig()
+    gate = rig.fetch.gate = asyncio.Event()
+    parent = asyncio.create_task(rig.outcome("a"))
+    await rig.settle(1)
+    rig.keys.after_fork()
+    rig.fetch.gate = None
+    assert await at_once(rig.outcome("a")) is None
+    assert rig.calls == 2
+    gate.set()
+    assert await parent is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # since Python 3.12; the child ends at once
+def test_the_keys_are_told_of_a_fork() -> None:
+    rig = make_rig()
+    assert asyncio.run(rig.outcome("a")) is None
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(writing, b"%d" % rig.keys.status().counters["fetches"])
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.write(writing, b".")
+    assert os.read(reading, 9) == b"0."
+    os.close(reading)
+    os.close(writing)
