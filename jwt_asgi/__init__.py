@@ -69,19 +69,6 @@ Beside the way:
     django.py              Django: a middleware for request.auth and refusals, require
     mcp.py                 rules for the tools of MCP servers, and token verifiers for the SDK and FastMCP
     apps.py                an application -> the doors in it
-    issuer/                the token service; shares only _core with the side that verifies
-        types.py              the values that its parts hand to each other, and what a store promises
-        refresh_token.py      family and generation <-> the text of a refresh token
-        rotation.py           (family, generation, now) -> rotate, retry, replay ...: refresh families as a table
-        sealing.py            one secret -> the keys that refresh tokens and stored keys are protected with
-        signing.py            signing keys: made, kept sealed, published, used
-        key_schedule.py       when signing keys change
-        keyring.py            (signing keys, now, schedule) -> what becomes of each: their life as a table
-        claim_values.py       values of the application -> plain JSON, without what verifiers refuse
-        claims.py             (who, for whom, what, now) -> an access token (RFC 9068)
-        grants.py             the form of a request -> what is asked for; every error of the token service
-        clients.py            what is registered of a client
-        authentication.py     a request -> who the client says it is, and whether that is so
     testing/               the test kit; nothing imports it
         issuer.py             TestIssuer: an issuer in the test's process, tokens, rotation, outage, time
         configured.py         an application -> what it trusts, for an issuer in place of its own
@@ -94,7 +81,8 @@ Beside the way:
         sync_client.py        Starlette's TestClient, with a token
         async_client.py       httpx's AsyncClient, likewise
         plugin.py             fixtures for pytest
-    issuer/                the token service; its own docstring draws it
+    issuer/                the token service, which shares only _core with the side that verifies; its own docstring
+                           draws it
     cli/ __main__.py       the command line: demo, explain, doctor, routes; nothing imports it
 """
 

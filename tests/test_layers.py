@@ -53,7 +53,7 @@ LAYERS = {
 }
 # What a layer may not import although it is lower.
 FORBIDDEN = {
-    "issuer": {"_keys", "profiles"},
+    "issuer": {"_keys"},
     "testing": {"instrumentation", "middleware", "health"},
 }
 # Where a library may be imported, and nowhere else.
@@ -174,6 +174,16 @@ def test_the_drawing_in_the_root_and_the_folder_are_equal() -> None:
     found = {name for name in found if not name.startswith(("cli/", "issuer/"))} | {"cli/", "issuer/"}
     assert len(drawn) == len(set(drawn))
     assert set(drawn) == found
+
+
+@pytest.mark.parametrize("folder", ["issuer", "issuer/store"])
+def test_a_folder_that_draws_itself_draws_each_module_once(folder: str) -> None:
+    docstring = ast.get_docstring(ast.parse((PACKAGE / folder / "__init__.py").read_text(encoding="utf-8")))
+    assert docstring is not None
+    drawn = re.findall(r"^ *([a-z_]+(?:\.py|/))  ", docstring, re.MULTILINE)
+    found = {path.name for path in (PACKAGE / folder).glob("*.py")} - {"__init__.py"}
+    found |= {f"{path.parent.name}/" for path in (PACKAGE / folder).glob("*/__init__.py")}
+    assert sorted(drawn) == sorted(found)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)

@@ -14,6 +14,7 @@ Then what signs, seals and authenticates:
     sealing.py             one secret -> the keys that refresh tokens and stored keys are protected with
     signing.py             signing keys: made, kept sealed, published, used; the boundary to joserfc and cryptography
     claims.py              (who, for whom, what, now) -> an access token (RFC 9068)
+    feed.py                publishes revocations: a stream, and answers over HTTP
     clients.py             what is registered of a client
     authentication.py      a request -> who the client says it is, and whether that is so
 
@@ -23,3 +24,5 @@ And where it is kept:
     errors.py              the store could not be asked
     store/                 where it is kept: a file of SQLite, or PostgreSQL
 """
+
+__all__: list[str] = []

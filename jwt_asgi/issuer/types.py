@@ -59,7 +59,7 @@ class KeyState(Enum):
     """Published, and not yet used: resource servers learn of it before they need it."""
     ACTIVE = "active"
     RETIRING = "retiring"
-    """Not used any more, and published until the last token that it signed has expired."""
+    """Not used from `sign_until` on, which lies a moment ahead at first, and published until the last token that it signed has expired."""
     GONE = "gone"
     REVOKED = "revoked"
     """Taken back at once; nothing that it signed is good."""
@@ -161,10 +161,14 @@ class Store(Protocol):
         ...
 
     async def entries(self, after: int, *, limit: int = 10_000) -> list[Entry]:
-        """Return the entries behind `after` in the order of `seq`, at most so many, without those that have passed.
+        """Return the entries behind `after`, in the order of `seq`, that may matter to a verifier still.
 
         Whoever asks again with the last `seq` that he was given misses none, whatever was being written meanwhile.
         """
+        ...
+
+    async def find_entries(self, keys: Sequence[bytes]) -> list[Entry]:
+        """Return the entries that have one of these keys: what is revoked now, wherever it was done."""
         ...
 
     async def keys(self) -> list[StoredKey]:

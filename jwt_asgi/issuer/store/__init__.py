@@ -11,6 +11,7 @@ audit.py               the log that none can change unseen
 keys.py                signing keys, changed by one process at a time
 garbage.py             what is forgotten, and when
 migrate.py             alembic, from inside
+migrations/            what it does: the steps from nothing to the tables of this release
 stores.py              SQLiteStore, PostgreSQLStore, open_store
 """
 

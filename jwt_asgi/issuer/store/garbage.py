@@ -6,6 +6,7 @@ from math import inf
 
 from sqlalchemy import Connection, Double, bindparam, delete, literal, select, update
 
+from jwt_asgi._core.policy import MAX_LEEWAY
 from jwt_asgi.issuer.store.database import Database
 from jwt_asgi.issuer.store.schema import keys, revocations, sessions
 from jwt_asgi.issuer.store.sessions import KEEP
@@ -39,9 +40,9 @@ def forget_sessions(connection: Connection, database: Database, batch: int) -> t
 
 
 def forget_entries(connection: Connection, database: Database, batch: int) -> int:
-    """Take out entries that cover no token any more, as all have expired."""
-    now = database.time(connection)
-    passed = select(revocations.c.seq).where(revocations.c.until <= now).order_by(revocations.c.until).limit(batch)
+    """Take out entries that cover no token any more, as all have expired for the most lenient of verifiers."""
+    past = database.time(connection) - MAX_LEEWAY
+    passed = select(revocations.c.seq).where(revocations.c.until <= past).order_by(revocations.c.until).limit(batch)
     found = connection.scalars(passed.with_for_update(skip_locked=True)).all()
     if found:
         connection.execute(delete(revocations).where(revocations.c.seq.in_(found)))

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, bindparam, case, insert, select, update
 
+from jwt_asgi._core.policy import MAX_LEEWAY
 from jwt_asgi.issuer.store.database import Database
 from jwt_asgi.issuer.store.rows import entry_of
 from jwt_asgi.issuer.store.schema import ENTRIES, heads, revocations
 from jwt_asgi.issuer.types import Entry
 
-__all__ = ["append", "read"]
+__all__ = ["append", "find", "read"]
 
 _TICKS = 1_000_000
 _MOST = 2**63 - 1
@@ -49,7 +50,13 @@ def append(connection: Connection, entries: Sequence[Entry], now: float) -> None
 
 
 def read(connection: Connection, database: Database, after: int, limit: int) -> list[Entry]:
-    """Return those behind `after` that have not passed, in their order."""
+    """Return those behind `after` that resource servers need still, in their order."""
     after = max(-1, min(after, _MOST))
-    rows = select(revocations).where(_c.seq > after, _c.until > database.now).order_by(_c.seq).limit(limit)
+    needed = _c.until > database.now - MAX_LEEWAY
+    rows = select(revocations).where(_c.seq > after, needed).order_by(_c.seq).limit(limit)
     return [entry_of(row) for row in connection.execute(rows, database.times())]
+
+
+def find(connection: Connection, keys: Sequence[bytes]) -> list[Entry]:
+    """Return those with one of these keys, in their order."""
+    return [entry_of(row) for row in connection.execute(select(revocations).where(_c.key.in_(keys)).order_by(_c.seq))]

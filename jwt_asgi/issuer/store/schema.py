@@ -89,6 +89,7 @@ revocations = Table(
     Column("until", Double, nullable=False),
     Column("before", Double, nullable=False),
     Index("jwt_asgi_revocation_until", "until"),
+    Index("jwt_asgi_revocation_key", "key"),
 )
 
 keys = Table(

@@ -10,6 +10,7 @@ from typing import TypedDict, Unpack
 from sqlalchemy import Connection, select
 
 from jwt_asgi._core.policy import seconds
+from jwt_asgi._core.revocation import key_of
 from jwt_asgi.errors import ConfigurationError
 from jwt_asgi.issuer.rotation import Proof, RotationPolicy, Step
 from jwt_asgi.issuer.store import audit, garbage, keys, revocations, sessions
@@ -19,16 +20,15 @@ from jwt_asgi.issuer.store.rows import is_text, session_of
 from jwt_asgi.issuer.store.schema import sessions as table
 from jwt_asgi.issuer.store.sessions import Presentation, Statements
 from jwt_asgi.issuer.store.sqlite import SQLite
-from jwt_asgi.issuer.types import Entry, EntryKind, KeyChange, Record, Session, StoredKey
+from jwt_asgi.issuer.types import Entry, KeyChange, Record, Session, StoredKey
 
 __all__ = ["PostgreSQLStore", "SQLiteStore", "open_store"]
 
 _DAY = 86_400.0
-EntryKey = Callable[[EntryKind, str], bytes]
 
 
 class _Common(TypedDict, total=False):
-    entry_life: float
+    longest_token: float
     keep_audit: float | None
     clock: Callable[[], float] | None
     timeout: float
@@ -39,18 +39,17 @@ class _SQLStore:
 
     Args:
         database: Where it is done.
-        entry_key: The key of a revocation entry, for its kind and what is revoked: 8 bytes.
-        entry_life: How many seconds the longest-lived access token is good for, with the leeway of who verifies it: so
-            long the entry of a replayed session is kept.
+        issuer: Whose tokens its sessions have: the entries of replayed sessions are for it.
+        longest_token: The longest life of an access token, in seconds: so long the entry of a replayed session covers.
         keep_audit: How many seconds a record of the audit log is kept; None: for ever.
     """
 
-    def __init__(self, database: Database, *, entry_key: EntryKey, entry_life: float, keep_audit: float | None) -> None:
+    def __init__(self, database: Database, *, issuer: str, longest_token: float, keep_audit: float | None) -> None:
         """Check the options, and write the statements."""
-        if not callable(entry_key):
-            raise ConfigurationError("store entry_key", "expected a function of a kind and a text that returns 8 bytes")
-        self._entry_key = entry_key
-        self._entry_life = seconds("store entry_life", entry_life, least=1.0)
+        if not isinstance(issuer, str) or not issuer:
+            raise ConfigurationError("store issuer", f"expected the identifier of the issuer; got {issuer!r}")
+        self._issuer = issuer
+        self._longest_token = seconds("store longest_token", longest_token, least=1.0)
         self._keep_audit = None if keep_audit is None else seconds("store keep_audit", keep_audit, least=1.0)
         self._database = database
         self._statements = Statements(database)
@@ -164,8 +163,12 @@ class _SQLStore:
         return await self._database.write(work)
 
     async def entries(self, after: int, *, limit: int = 10_000) -> list[Entry]:
-        """Return the entries behind `after` in the order of `seq`, at most so many, without those that have passed."""
+        """Return the entries behind `after` that may still matter to a verifier, in the order of `seq`."""
         return await self._database.read(lambda connection: revocations.read(connection, self._database, after, limit))
+
+    async def find_entries(self, keys: Sequence[bytes]) -> list[Entry]:
+        """Return the entries that have one of these keys."""
+        return await self._database.read(lambda connection: revocations.find(connection, keys))
 
     async def keys(self) -> list[StoredKey]:
         """Return every signing key that is not forgotten, the oldest first."""
@@ -229,8 +232,8 @@ class _SQLStore:
     def _judge(self, connection: Connection, asked: Presentation) -> tuple[Step | None, Session | None, float]:
         step, session, now = sessions.judge(connection, self._database, asked)
         if step is Step.REPLAY and session is not None:
-            key = self._entry_key("s", session.sid)
-            revocations.append(connection, [Entry(seq=0, kind="s", key=key, until=now + self._entry_life)], now)
+            key = key_of(self._issuer, "s", session.sid)
+            revocations.append(connection, [Entry(seq=0, kind="s", key=key, until=now + self._longest_token)], now)
             audit.append(connection, [_replayed(session, asked.generation, now)])
         return step, session, now
 
@@ -243,8 +246,8 @@ class SQLiteStore(_SQLStore):
 
     Args:
         path: Of the file; `migrate` makes it, with its `-wal` and `-shm` beside it, for its owner alone.
-        entry_key: The key of a revocation entry, for its kind and what is revoked: 8 bytes.
-        entry_life: How many seconds the longest-lived access token is good for, with the leeway of who verifies it.
+        issuer: Whose tokens its sessions have: the entries of replayed sessions are for it.
+        longest_token: The longest life of an access token, in seconds.
         keep_audit: How many seconds a record of the audit log is kept; None: for ever.
         clock: Gives the seconds since the epoch; None: the system's.
         timeout: How many seconds a write waits for those of other processes.
@@ -258,8 +261,8 @@ class SQLiteStore(_SQLStore):
         self,
         path: str | os.PathLike[str],
         *,
-        entry_key: EntryKey,
-        entry_life: float = _DAY,
+        issuer: str,
+        longest_token: float = _DAY,
         keep_audit: float | None = None,
         clock: Callable[[], float] | None = None,
         timeout: float = 5.0,
@@ -267,7 +270,7 @@ class SQLiteStore(_SQLStore):
     ) -> None:
         """Check the options."""
         database = SQLite(path, clock=clock or time.time, timeout=timeout, readers=readers)
-        super().__init__(database, entry_key=entry_key, entry_life=entry_life, keep_audit=keep_audit)
+        super().__init__(database, issuer=issuer, longest_token=longest_token, keep_audit=keep_audit)
 
 
 class PostgreSQLStore(_SQLStore):
@@ -279,8 +282,8 @@ class PostgreSQLStore(_SQLStore):
 
     Args:
         url: `postgresql://user:password@host/database`.
-        entry_key: The key of a revocation entry, for its kind and what is revoked: 8 bytes.
-        entry_life: How many seconds the longest-lived access token is good for, with the leeway of who verifies it.
+        issuer: Whose tokens its sessions have: the entries of replayed sessions are for it.
+        longest_token: The longest life of an access token, in seconds.
         keep_audit: How many seconds a record of the audit log is kept; None: for ever.
         clock: Gives the seconds since the epoch; None: the server's, which all processes agree on.
         timeout: How many seconds one statement may take, and a connection to be made, or to become free.
@@ -294,8 +297,8 @@ class PostgreSQLStore(_SQLStore):
         self,
         url: str,
         *,
-        entry_key: EntryKey,
-        entry_life: float = _DAY,
+        issuer: str,
+        longest_token: float = _DAY,
         keep_audit: float | None = None,
         clock: Callable[[], float] | None = None,
         timeout: float = 5.0,
@@ -303,19 +306,19 @@ class PostgreSQLStore(_SQLStore):
     ) -> None:
         """Check the options."""
         database = PostgreSQL(url, clock=clock, timeout=timeout, connections=connections)
-        super().__init__(database, entry_key=entry_key, entry_life=entry_life, keep_audit=keep_audit)
+        super().__init__(database, issuer=issuer, longest_token=longest_token, keep_audit=keep_audit)
 
 
-def open_store(url: str, *, entry_key: EntryKey, **options: Unpack[_Common]) -> SQLiteStore | PostgreSQLStore:
+def open_store(url: str, *, issuer: str, **options: Unpack[_Common]) -> SQLiteStore | PostgreSQLStore:
     """Return the store that a URL names: `sqlite:///path/of/the/file` or `postgresql://...`; nothing is opened yet.
 
     Raises:
         ConfigurationError: it names neither, or an option is wrong.
     """
     if url.startswith("sqlite:///"):
-        return SQLiteStore(url.removeprefix("sqlite:///"), entry_key=entry_key, **options)
+        return SQLiteStore(url.removeprefix("sqlite:///"), issuer=issuer, **options)
     if url.startswith(("postgresql://", "postgres://", "postgresql+asyncpg://")):
-        return PostgreSQLStore(url, entry_key=entry_key, **options)
+        return PostgreSQLStore(url, issuer=issuer, **options)
     raise ConfigurationError("store", "expected sqlite:///path/of/the/file or postgresql://user:password@host/database")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from jwt_asgi.issuer.store import PostgreSQLStore, SQLiteStore
 from tests.issuer.store.postgresql import INSTALL, binaries, fast_folder, server
-from tests.issuer.store.world import Clock, entry_key, make_store
+from tests.issuer.store.world import ISSUER, Clock, make_store
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,7 @@ def postgresql() -> Iterator[str]:
 
 async def _make_template(url: str) -> None:
     await _execute(url, "CREATE DATABASE template_store")
-    store = PostgreSQLStore(url.format(database="template_store"), entry_key=entry_key)
+    store = PostgreSQLStore(url.format(database="template_store"), issuer=ISSUER)
     await store.migrate()
     await store.aclose()
 
@@ -65,7 +65,7 @@ def url(request: pytest.FixtureRequest, folder: Path) -> str:
     if request.param == "postgresql":
         return _made(request.getfixturevalue("postgresql"), "template_store")
     path = folder / "store.db"
-    asyncio.run(_migrated(SQLiteStore(path, entry_key=entry_key)))
+    asyncio.run(_migrated(SQLiteStore(path, issuer=ISSUER)))
     return f"sqlite:///{path}"
 
 

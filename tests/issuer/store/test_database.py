@@ -19,7 +19,7 @@ from jwt_asgi.issuer.rotation import Step
 from jwt_asgi.issuer.store import PostgreSQLStore, SQLiteStore, open_store
 from jwt_asgi.issuer.store.schema import VERSION_TABLE, metadata
 from jwt_asgi.issuer.types import Record, Store
-from tests.issuer.store.world import AnyStore, begin, entry_key, make_store, refresh
+from tests.issuer.store.world import ISSUER, AnyStore, begin, make_store, refresh
 
 SERVER = "postgresql://u:p4ssw0rd@127.0.0.1:1/db"
 
@@ -27,22 +27,22 @@ SERVER = "postgresql://u:p4ssw0rd@127.0.0.1:1/db"
 @pytest.mark.parametrize(
     ("make", "option"),
     [
-        (lambda: SQLiteStore(":memory:", entry_key=entry_key), "store"),
-        (lambda: SQLiteStore("", entry_key=entry_key), "store"),
-        (lambda: SQLiteStore("x.db", entry_key=entry_key, timeout=-1), "store timeout"),
-        (lambda: SQLiteStore("x.db", entry_key=entry_key, readers=0), "store readers"),
-        (lambda: SQLiteStore("x.db", entry_key=entry_key, readers=True), "store readers"),
-        (lambda: SQLiteStore("x.db", entry_key=entry_key, entry_life=0), "store entry_life"),
-        (lambda: SQLiteStore("x.db", entry_key=entry_key, keep_audit=0), "store keep_audit"),
-        (lambda: SQLiteStore("x.db", entry_key=None), "store entry_key"),  # type: ignore[arg-type]
-        (lambda: PostgreSQLStore("mysql://x/y", entry_key=entry_key), "store"),
-        (lambda: PostgreSQLStore("no url", entry_key=entry_key), "store"),
-        (lambda: PostgreSQLStore("postgresql://h:port/d", entry_key=entry_key), "store"),
-        (lambda: PostgreSQLStore(SERVER + "?sslmodus=require", entry_key=entry_key), "store"),
-        (lambda: PostgreSQLStore(SERVER, entry_key=entry_key, timeout=0), "store timeout"),
-        (lambda: PostgreSQLStore(SERVER, entry_key=entry_key, connections=0), "store connections"),
-        (lambda: open_store("redis://x", entry_key=entry_key), "store"),
-        (lambda: open_store("sqlite:///", entry_key=entry_key), "store"),
+        (lambda: SQLiteStore(":memory:", issuer=ISSUER), "store"),
+        (lambda: SQLiteStore("", issuer=ISSUER), "store"),
+        (lambda: SQLiteStore("x.db", issuer=ISSUER, timeout=-1), "store timeout"),
+        (lambda: SQLiteStore("x.db", issuer=ISSUER, readers=0), "store readers"),
+        (lambda: SQLiteStore("x.db", issuer=ISSUER, readers=True), "store readers"),
+        (lambda: SQLiteStore("x.db", issuer=ISSUER, longest_token=0), "store longest_token"),
+        (lambda: SQLiteStore("x.db", issuer=ISSUER, keep_audit=0), "store keep_audit"),
+        (lambda: SQLiteStore("x.db", issuer=""), "store issuer"),  # type: ignore[arg-type]
+        (lambda: PostgreSQLStore("mysql://x/y", issuer=ISSUER), "store"),
+        (lambda: PostgreSQLStore("no url", issuer=ISSUER), "store"),
+        (lambda: PostgreSQLStore("postgresql://h:port/d", issuer=ISSUER), "store"),
+        (lambda: PostgreSQLStore(SERVER + "?sslmodus=require", issuer=ISSUER), "store"),
+        (lambda: PostgreSQLStore(SERVER, issuer=ISSUER, timeout=0), "store timeout"),
+        (lambda: PostgreSQLStore(SERVER, issuer=ISSUER, connections=0), "store connections"),
+        (lambda: open_store("redis://x", issuer=ISSUER), "store"),
+        (lambda: open_store("sqlite:///", issuer=ISSUER), "store"),
     ],
 )
 def test_an_option_that_is_wrong_is_named_when_the_store_is_made(make: Any, option: str) -> None:
@@ -54,17 +54,17 @@ def test_an_option_that_is_wrong_is_named_when_the_store_is_made(make: Any, opti
 
 def test_both_stores_are_what_the_service_asks_for(folder: Path) -> None:
     stores: list[Store] = [
-        SQLiteStore(folder / "x.db", entry_key=entry_key),
-        PostgreSQLStore(SERVER, entry_key=entry_key),
+        SQLiteStore(folder / "x.db", issuer=ISSUER),
+        PostgreSQLStore(SERVER, issuer=ISSUER),
     ]
     promised = {name for name in vars(Store) if not name.startswith("_")}
     assert [promised - {*dir(store)} for store in stores] == [set(), set()]
 
 
 def test_a_url_names_either_store_and_opens_nothing(folder: Path) -> None:
-    assert isinstance(open_store(SERVER, entry_key=entry_key, timeout=1.0), PostgreSQLStore)
-    assert isinstance(open_store("postgres://h/d", entry_key=entry_key), PostgreSQLStore)
-    assert isinstance(open_store(f"sqlite:///{folder}/x.db", entry_key=entry_key), SQLiteStore)
+    assert isinstance(open_store(SERVER, issuer=ISSUER, timeout=1.0), PostgreSQLStore)
+    assert isinstance(open_store("postgres://h/d", issuer=ISSUER), PostgreSQLStore)
+    assert isinstance(open_store(f"sqlite:///{folder}/x.db", issuer=ISSUER), SQLiteStore)
     assert [*folder.iterdir()] == []
 
 

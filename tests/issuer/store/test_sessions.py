@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from jwt_asgi.issuer.rotation import FamilyStatus, RotationPolicy, Step
+from jwt_asgi.issuer.store import stores
 from jwt_asgi.issuer.types import Entry, Record
 from tests.issuer.store.world import (
     DAY,
@@ -106,8 +107,8 @@ async def test_a_replay_ends_the_session_and_writes_its_entry_and_record_at_once
     assert len(await timed.entries(0)) == 1
 
 
-async def test_a_replay_whose_entry_cannot_be_written_ends_nothing(url: str) -> None:
-    def failing(kind: str, value: str) -> bytes:
+async def test_a_replay_whose_entry_cannot_be_written_ends_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(issuer: str, kind: str, value: str) -> bytes:
         raise LookupError("no key for it")
 
     store = make_store(url)
@@ -115,7 +116,8 @@ async def test_a_replay_whose_entry_cannot_be_written_ends_nothing(url: str) -> 
     for generation in range(3):
         await refresh(store, session.id, generation)
     await store.aclose()
-    store = make_store(url, entry_key=failing)
+    store = make_store(url)
+    monkeypatch.setattr(stores, "key_of", failing)
     with pytest.raises(LookupError):
         await refresh(store, session.id, 0)
     assert (await refresh(store, session.id, 3)) == (Step.ROTATE, 4)

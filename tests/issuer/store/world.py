@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from hashlib import blake2b
 from typing import Any
 
+from jwt_asgi._core.revocation import key_of
 from jwt_asgi.issuer.rotation import Family, Proof, RotationPolicy, Step
 from jwt_asgi.issuer.store import PostgreSQLStore, SQLiteStore, open_store
 from jwt_asgi.issuer.types import EntryKind, Session
@@ -13,6 +13,7 @@ from jwt_asgi.issuer.types import EntryKind, Session
 AnyStore = SQLiteStore | PostgreSQLStore
 POLICY = RotationPolicy()
 DAY = 86_400.0
+ISSUER = "https://auth.test"
 
 
 class Clock:
@@ -26,11 +27,11 @@ class Clock:
 
 
 def entry_key(kind: EntryKind, value: str) -> bytes:
-    return blake2b(f"{kind} {value}".encode(), digest_size=8).digest()
+    return key_of(ISSUER, kind, value)
 
 
 def make_store(url: str, clock: Clock | None = None, **options: Any) -> AnyStore:
-    return open_store(url, **{"entry_key": entry_key, "clock": clock, **options})
+    return open_store(url, **{"issuer": ISSUER, "clock": clock, **options})
 
 
 def make_session(now: float, *, policy: RotationPolicy = POLICY, **members: Any) -> Session:

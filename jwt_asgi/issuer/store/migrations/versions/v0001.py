@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("before", sa.Double, nullable=False),
     )
     op.create_index("jwt_asgi_revocation_until", "jwt_asgi_revocation", ["until"])
+    op.create_index("jwt_asgi_revocation_key", "jwt_asgi_revocation", ["key"])
     op.create_table(
         "jwt_asgi_key",
         sa.Column("kid", sa.String, primary_key=True),
