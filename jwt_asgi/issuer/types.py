@@ -59,7 +59,7 @@ class KeyState(Enum):
     """Published, and not yet used: resource servers learn of it before they need it."""
     ACTIVE = "active"
     RETIRING = "retiring"
-    """Not used from `sign_until` on, which lies a moment ahead at first, and published until the last token that it signed has expired."""
+    """Not used from `sign_until` on, which lies a moment ahead at first; published until its last token has expired."""
     GONE = "gone"
     REVOKED = "revoked"
     """Taken back at once; nothing that it signed is good."""

@@ -34,7 +34,7 @@ SERVER = "postgresql://u:p4ssw0rd@127.0.0.1:1/db"
         (lambda: SQLiteStore("x.db", issuer=ISSUER, readers=True), "store readers"),
         (lambda: SQLiteStore("x.db", issuer=ISSUER, longest_token=0), "store longest_token"),
         (lambda: SQLiteStore("x.db", issuer=ISSUER, keep_audit=0), "store keep_audit"),
-        (lambda: SQLiteStore("x.db", issuer=""), "store issuer"),  # type: ignore[arg-type]
+        (lambda: SQLiteStore("x.db", issuer=""), "store issuer"),
         (lambda: PostgreSQLStore("mysql://x/y", issuer=ISSUER), "store"),
         (lambda: PostgreSQLStore("no url", issuer=ISSUER), "store"),
         (lambda: PostgreSQLStore("postgresql://h:port/d", issuer=ISSUER), "store"),
