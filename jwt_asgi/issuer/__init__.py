@@ -32,6 +32,7 @@ Then the service, and how it is reached:
     endpoints.py           the ASGI application: token, revocation, introspection, keys, metadata
     metadata.py            what it says of itself
     answers.py             errors and tokens -> answers of HTTP
+    in_process.py          what is published, for a verifier in the same process
 
 And where it is kept:
 
@@ -50,6 +51,7 @@ from jwt_asgi.issuer.clients import Client, new_secret, secret_digest
 from jwt_asgi.issuer.endpoints import token_endpoints
 from jwt_asgi.issuer.errors import StoreUnavailable
 from jwt_asgi.issuer.grants import Fault, GrantError
+from jwt_asgi.issuer.in_process import in_process
 from jwt_asgi.issuer.issuing import Tokens
 from jwt_asgi.issuer.key_schedule import KeySchedule
 from jwt_asgi.issuer.rotation import RotationPolicy
@@ -73,6 +75,7 @@ __all__ = [
     "TokenContext",
     "TokenService",
     "Tokens",
+    "in_process",
     "new_secret",
     "open_store",
     "secret_digest",

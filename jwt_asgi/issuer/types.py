@@ -107,6 +107,10 @@ class Store(Protocol):
     The store has the clock that judges (the database's, where it has one), so that processes agree about time.
     """
 
+    async def migrate(self) -> None:
+        """Make what it needs, or bring that of an older release up to this one's."""
+        ...
+
     async def now(self) -> float:
         """Return the seconds since the epoch."""
         ...
