@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from jwt_asgi.access import Scope, check_access
 from jwt_asgi.cli.demo_calls import Call, shown
@@ -51,8 +51,8 @@ def run_demo(options: argparse.Namespace) -> int:
         folder = stack.enter_context(TemporaryDirectory(prefix="jwt-asgi-demo-"))
         lifetime = LIFETIME if options.check else _HOUR
         auth = Auth(_url(auth_socket), api=issuer.audience, folder=folder, lifetime=lifetime)
-        stack.enter_context(_serving(auth.app, auth_socket, lifespan=True))
-        stack.enter_context(_serving(_protected(issuer, auth), api_socket, lifespan=True))
+        stack.enter_context(_serving(auth.app, auth_socket, lifespan="auto"))
+        stack.enter_context(_serving(_protected(issuer, auth), api_socket, lifespan="auto"))
         print(f"The API is {api}. It needs the scope notes:read, and trusts two issuers:")
         print(f"  {issuer.issuer} makes good and bad tokens")
         print(f"  {auth.url} is a token service with a log-in\n")
@@ -162,12 +162,11 @@ def _url(listener: socket.socket) -> str:
 
 
 @contextmanager
-def _serving(app: ASGIApp, listener: socket.socket, *, lifespan: bool = False) -> Iterator[None]:
+def _serving(app: ASGIApp, listener: socket.socket, *, lifespan: Literal["auto", "off"] = "off") -> Iterator[None]:
     """Serve in a thread of its own, so that signals stay with the main one."""
     import uvicorn  # noqa: PLC0415 - an extra
 
-    config = uvicorn.Config(app, log_level="warning", lifespan="on" if lifespan else "off")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan=lifespan))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     deadline = time.monotonic() + _START_SECONDS
