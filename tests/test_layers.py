@@ -68,7 +68,8 @@ BOUNDARIES = {
     "redis": set(),
     "cachetools": {"_keys/remote.py", "tenants.py"},
     "fastapi": {"fastapi.py"},
-    "starlette": {"identity.py", "expiry.py", "starlette.py", "fastapi.py", "testing/sync_client.py"},
+    "starlette": {"identity.py", "expiry.py", "starlette.py", "fastapi.py", "testing/sync_client.py"}
+    | {"issuer/session_endpoints.py"},
     "litestar": {"litestar.py"},
     "pytest": {"testing/plugin.py"},
     "uvicorn": {"cli/demo.py"},
@@ -136,7 +137,9 @@ def test_the_core_waits_for_nothing_and_sees_no_clock(path: Path) -> None:
     assert not any(isinstance(node, (ast.AsyncFunctionDef, ast.Await)) for node in ast.walk(tree))
 
 
-@pytest.mark.parametrize("name", ["rotation", "keyring", "key_schedule", "claim_values", "grants"])
+@pytest.mark.parametrize(
+    "name", ["rotation", "keyring", "key_schedule", "claim_values", "grants", "cross_origin", "cookies"]
+)
 def test_the_domain_of_the_token_service_waits_for_nothing_and_sees_no_clock(name: str) -> None:
     path = PACKAGE / "issuer" / f"{name}.py"
     assert not {module.split(".")[0] for module in imports_of(path)} & IMPURE

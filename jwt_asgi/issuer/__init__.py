@@ -8,6 +8,8 @@ It shares only `_core` with the side that verifies. The domain comes first, and 
     keyring.py             (signing keys, now, schedule) -> what becomes of each: their life as a table
     claim_values.py        values of the application -> plain JSON, without what verifiers refuse
     grants.py              the form of a request -> what is asked for; every error that is answered with
+    cross_origin.py        a browser's request -> whether a page of another origin may have made it
+    cookies.py             a refresh token <-> the cookie that a browser keeps it in
 
 Then what signs, seals and authenticates:
 
@@ -17,6 +19,10 @@ Then what signs, seals and authenticates:
     feed.py                publishes revocations: a stream, and answers over HTTP
     clients.py             what is registered of a client
     authentication.py      a request -> who the client says it is, and whether that is so
+
+What browsers ask:
+
+    session_endpoints.py   refresh, ack, logout, logout everywhere, by the cookie
 
 And where it is kept:
 
