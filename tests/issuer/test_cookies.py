@@ -145,14 +145,14 @@ class TestReading:
         assert read(b"__Host-jrt=" + b"a" * 256) == "a" * 256
 
     @given(st.binary(min_size=16, max_size=16), st.integers(0, MAX_GENERATION), st.integers(1, 255))
-    @examples(50)
+    @examples(20)
     def test_every_refresh_token_survives_the_way_through_a_browser(self, family: bytes, newest: int, key: int) -> None:
         token = RefreshTokens({key: bytes(range(32))}).write(family, newest, key)
         ((_, value),) = COOKIE.headers(Tokens(refresh_token=token), scope())
         assert read(value.split(b";")[0]) == token
 
     @given(st.lists(st.binary(max_size=40) | st.just(b"__Host-jrt=a"), max_size=3))
-    @examples(200)
+    @examples(60)
     def test_whatever_is_sent_is_read_or_refused(self, cookies: list[bytes]) -> None:
         try:
             found = read(*cookies)
