@@ -66,10 +66,17 @@ BOUNDARIES = {
     "httpx": {"_keys/fetch.py", "testing/async_client.py"},
     "valkey": set(),  # by name, and only where it is used
     "redis": set(),
-    "cachetools": {"_keys/remote.py", "tenants.py"},
+    "cachetools": {"_keys/remote.py", "issuer/confirmations.py", "tenants.py"},
     "fastapi": {"fastapi.py"},
-    "starlette": {"identity.py", "expiry.py", "starlette.py", "fastapi.py", "testing/sync_client.py"}
-    | {"issuer/session_endpoints.py"},
+    "starlette": {
+        "issuer/endpoints.py",
+        "issuer/session_endpoints.py",
+        "identity.py",
+        "expiry.py",
+        "starlette.py",
+        "fastapi.py",
+        "testing/sync_client.py",
+    },
     "litestar": {"litestar.py"},
     "pytest": {"testing/plugin.py"},
     "uvicorn": {"cli/demo.py"},

@@ -101,11 +101,11 @@ class Client:
         if self.resources and self.authentication == "none":
             # RFC 7662 section 2.1: the endpoint "MUST also require some form of authorization"
             self._refuse("resources", "a resource server must authenticate")
-        if "client_credentials" in grants and not self.audience:
-            self._refuse("audience", "expected whom its tokens are for")
         if "client_credentials" in grants and self.authentication == "none":
             # RFC 6749 section 4.4: "MUST only be used by confidential clients"
             self._refuse("grants", "client_credentials is for clients that authenticate")
+        if "client_credentials" in grants and not self.audience:
+            self._refuse("audience", "expected whom its tokens are for")
         self._check_secrets()
         object.__setattr__(self, "grants", grants)
         object.__setattr__(self, "scopes", frozenset(self.scopes))

@@ -12,10 +12,7 @@ log out the one that won it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from json import dumps
-from math import ceil
 from typing import Any, Protocol
 
 from starlette.exceptions import HTTPException
@@ -23,23 +20,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
+from jwt_asgi._core.challenge import Answer
 from jwt_asgi.errors import ConfigurationError
-from jwt_asgi.issuer.claim_values import ClaimsError
+from jwt_asgi.issuer.answers import answer_to, empty_answer, json_answer
 from jwt_asgi.issuer.clients import Client
 from jwt_asgi.issuer.cookies import RefreshCookie, SessionTokens
 from jwt_asgi.issuer.cross_origin import check_origins, why_refused
-from jwt_asgi.issuer.errors import StoreUnavailable
 from jwt_asgi.issuer.grants import Fault, GrantError
 from jwt_asgi.issuer.refreshing import SessionEndedError
 from jwt_asgi.types import ASGIScope, Receive, Send
 
 __all__ = ["BrowserSessions", "CrossOriginError", "SessionService", "check_cross_origin"]
 
-logger = logging.getLogger("jwt_asgi")
-
-_NO_STORE = {"Cache-Control": "no-store"}
-_CLEAR_SITE = {"Clear-Site-Data": '"cache", "storage"'}
-"""Not "cookies": that would take those of the whole domain, and close connections."""
+_Headers = list[tuple[bytes, bytes]]
+_CLEAR_SITE = (b"clear-site-data", b'"cache", "storage"')
+"""Not `"cookies"`, which would take those of the whole domain along."""
 
 
 class NewTokens(SessionTokens, Protocol):
@@ -60,6 +55,10 @@ class SessionService(Protocol):
     @property
     def find_client(self) -> Callable[[str], Awaitable[Client | None]]:
         """Finds a client."""
+
+    async def start(self) -> None:
+        """Start, unless that was done."""
+        ...
 
     async def refresh(self, refresh_token: str, *, client_id: str) -> NewTokens:
         """Return the next tokens."""
@@ -150,16 +149,7 @@ class BrowserSessions:
 
         To answer a form in another way, put `cookie.headers(tokens, request.scope)` on that response.
         """
-        members: dict[str, str | int] = {
-            "access_token": tokens.access_token,
-            "token_type": "Bearer",
-            "expires_in": tokens.expires_in,
-        }
-        if tokens.scopes:
-            members["scope"] = " ".join(tokens.scopes)
-        response = Response(dumps(members), media_type="application/json", headers=_NO_STORE)
-        response.raw_headers += self._cookie.headers(tokens, scope)
-        return response
+        return _response(self._answer(tokens, scope))
 
     async def end(self, scope: ASGIScope, *, reason: str = "logout") -> None:
         """End the session whose cookie a request has, if there is one: when its user logs out, or in again.
@@ -174,29 +164,34 @@ class BrowserSessions:
         if token is not None:
             await self._service.revoke(token=token, reason=reason)
 
-    async def _refresh(self, scope: ASGIScope) -> Response:
-        tokens = await self._service.refresh(self._token(scope), client_id=self._client_id)
-        return self.answer(tokens, scope)
+    async def _refresh(self, scope: ASGIScope) -> Answer:
+        token, client = self._token(scope), await self._client()
+        return self._answer(await self._service.refresh(token, client_id=client.client_id), scope)
 
-    async def _ack(self, scope: ASGIScope) -> Response:
+    async def _ack(self, scope: ASGIScope) -> Answer:
         await self._service.confirm(self._token(scope))
-        return Response(status_code=204, headers=_NO_STORE)
+        return empty_answer(status=204)
 
-    async def _logout(self, scope: ASGIScope) -> Response:
+    async def _logout(self, scope: ASGIScope) -> Answer:
         await self.end(scope)
         return self._forgotten(scope)
 
-    async def _logout_everywhere(self, scope: ASGIScope) -> Response:
-        token = self._token(scope)
-        client = await self._service.find_client(self._client_id)
-        if client is None:
-            raise ConfigurationError("browser_client", f"no client is registered as {self._client_id!r}")
-        found = await self._service.introspect(token, client)
+    async def _logout_everywhere(self, scope: ASGIScope) -> Answer:
+        found = await self._service.introspect(self._token(scope), await self._client())
         if not found["active"]:
             # Nothing was ended: whoever asked for that must hear of it
             raise GrantError(Fault.INVALID_GRANT, "the session has ended, or was refreshed meanwhile")
         await self._service.revoke(subject=found["sub"], reason="logout everywhere")
         return self._forgotten(scope)
+
+    def _answer(self, tokens: NewTokens, scope: ASGIScope) -> Answer:
+        members = {"access_token": tokens.access_token, "token_type": "Bearer", "expires_in": tokens.expires_in}
+        if tokens.scopes:
+            members["scope"] = " ".join(tokens.scopes)
+        return _with(json_answer(members), self._cookie.headers(tokens, scope))
+
+    def _forgotten(self, scope: ASGIScope) -> Answer:
+        return _with(empty_answer(status=204), [_CLEAR_SITE, *self._cookie.cleared(scope)])
 
     def _token(self, scope: ASGIScope) -> str:
         token = self._cookie.read(scope["headers"], scope)
@@ -204,37 +199,39 @@ class BrowserSessions:
             raise GrantError(Fault.INVALID_GRANT, "the request has no session cookie")
         return token
 
-    def _forgotten(self, scope: ASGIScope) -> Response:
-        response = Response(status_code=204, headers={**_NO_STORE, **_CLEAR_SITE})
-        response.raw_headers += self._cookie.cleared(scope)
-        return response
+    async def _client(self) -> Client:
+        client = await self._service.find_client(self._client_id)
+        if client is None or not client.is_public:
+            detail = f"expected a client that is registered with authentication='none'; got {self._client_id!r}"
+            raise ConfigurationError("browser_client", detail)
+        return client
 
-    def _guarded(self, work: Callable[[ASGIScope], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    def _guarded(self, work: Callable[[ASGIScope], Awaitable[Answer]]) -> Callable[[Request], Awaitable[Response]]:
         """Check where a request comes from, and make answers of what is raised."""
 
         async def endpoint(request: Request) -> Response:
             scope = request.scope
             reason = why_refused(scope["method"], scope["headers"], origins=self._origins, with_header=True)
-            if reason is not None:
-                return _refused(GrantError(Fault.ACCESS_DENIED, reason))
             try:
-                return await work(scope)
-            except SessionEndedError as error:
-                response = _refused(error)
-                response.raw_headers += self._cookie.cleared(scope)
-                return response
-            except GrantError as error:
-                return _refused(error)
-            except StoreUnavailable as error:
-                response = _refused(GrantError(Fault.TEMPORARILY_UNAVAILABLE))
-                response.headers["Retry-After"] = str(max(ceil(error.retry_after), 1))
-                return response
-            except ClaimsError as error:
-                logger.error("no token could be made for a session: %s", error)  # noqa: TRY400 - it says all
-                return _refused(GrantError(Fault.SERVER_ERROR))
+                if reason is not None:
+                    raise GrantError(Fault.ACCESS_DENIED, reason)
+                await self._service.start()
+                answer = await work(scope)
+            except Exception as error:
+                told = answer_to(error)
+                if told is None:
+                    raise
+                answer = _with(told, self._cookie.cleared(scope) if isinstance(error, SessionEndedError) else [])
+            return _response(answer)
 
         return endpoint
 
 
-def _refused(error: GrantError) -> Response:
-    return Response(error.body(), error.fault.status, media_type="application/json", headers=_NO_STORE)
+def _with(answer: Answer, headers: _Headers) -> Answer:
+    return Answer(answer.status, (*answer.headers, *headers), answer.body)
+
+
+def _response(answer: Answer) -> Response:
+    response = Response(answer.body, answer.status)
+    response.raw_headers[:] = answer.headers
+    return response

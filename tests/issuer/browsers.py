@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from jwt_asgi.issuer.clients import Client
+from jwt_asgi.issuer.clients import Client, new_secret, secret_digest
 from jwt_asgi.issuer.issuing import Tokens
 from jwt_asgi.issuer.sealing import MasterKeys
 from jwt_asgi.issuer.service import TokenService
@@ -20,6 +20,12 @@ from jwt_asgi.types import ASGIApp
 from tests.asgi import Answer, http
 
 ISSUER, AUDIENCE, HOST = "https://auth.example.com", "https://api.example.com", "auth.example.com"
+
+CLIENTS = [
+    Client(client_id="web", authentication="none"),
+    Client(client_id="phone", authentication="none"),
+    Client(client_id="backend", authentication="client_secret_basic", secrets=[secret_digest(new_secret())]),
+]
 
 
 class Clock:
@@ -56,7 +62,7 @@ async def token_service(folder: Path, clock: Clock | None = None, **options: Any
         issuer=ISSUER,
         store=store,
         master_keys=MasterKeys({1: bytes(range(32))}),
-        clients=[Client(client_id="web", authentication="none"), Client(client_id="phone", authentication="none")],
+        clients=CLIENTS,
         collect_every=None,
         **options,
     )

@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 
 from jwt_asgi import ConfigurationError
 from jwt_asgi.issuer.claims import ClaimsError
+from jwt_asgi.issuer.clients import Client
 from jwt_asgi.issuer.cookies import RefreshCookie
 from jwt_asgi.issuer.errors import StoreUnavailable
 from jwt_asgi.issuer.grants import Fault, GrantError
@@ -66,6 +67,11 @@ class _Failing:
 
     def __init__(self, error: Exception) -> None:
         self.error = error
+
+    async def find_client(self, client_id: str) -> Client:
+        return Client(client_id=client_id, authentication="none")
+
+    async def start(self) -> None: ...
 
     def __getattr__(self, name: str) -> Any:
         async def fail(*_: object, **__: object) -> None:
@@ -243,10 +249,15 @@ class TestLogout:
             assert is_refused(await browser.post("/session/logout-everywhere", cookie=cookie), Fault.INVALID_GRANT)
         assert len(await service.sessions("ada")) == 1
 
-    async def test_a_client_that_nobody_registered_is_found_out(self, service: TokenService) -> None:
-        sessions = BrowserSessions(service, browser_client="wbe")
-        with pytest.raises(ConfigurationError, match="no client is registered as 'wbe'"):
-            await Browser(sessions, "jrt_a").post("/logout-everywhere")
+    @pytest.mark.parametrize("client", ["wbe", "backend"])
+    @pytest.mark.parametrize("path", ["/refresh", "/logout-everywhere"])
+    async def test_a_client_that_is_no_public_one_is_found_out(
+        self, service: TokenService, path: str, client: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        tokens = await log_in(service)
+        answer = await Browser(BrowserSessions(service, browser_client=client), tokens.refresh_token).post(path)
+        assert is_refused(answer, Fault.SERVER_ERROR)
+        assert f"authentication='none'; got '{client}'" in caplog.text
 
 
 class TestWhereRequestsComeFrom:
@@ -389,11 +400,14 @@ class TestDevelopment:
         assert answer.status == 200
         assert "Secure" not in str(answer.header("set-cookie"))
 
-    async def test_elsewhere_it_stops_with_the_reason(self, service: TokenService) -> None:
+    async def test_elsewhere_it_stops_and_the_log_has_the_reason(
+        self, service: TokenService, caplog: pytest.LogCaptureFixture
+    ) -> None:
         app = app_of(service, cookie=RefreshCookie(dev=True))
         for path in ENDPOINTS:
-            with pytest.raises(ConfigurationError, match="dev=True is for localhost alone"):
-                await Browser(app).post(path, host=HOST)
+            caplog.clear()
+            assert is_refused(await Browser(app).post(path, host=HOST), Fault.SERVER_ERROR)
+            assert "dev=True is for localhost alone" in caplog.text
 
 
 class TestOptions:
