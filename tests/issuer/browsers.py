@@ -21,6 +21,7 @@ from tests.asgi import Answer, http
 
 ISSUER, AUDIENCE, HOST = "https://auth.example.com", "https://api.example.com", "auth.example.com"
 
+MASTER_KEYS = MasterKeys({1: bytes(range(32))})
 CLIENTS = [
     Client(client_id="web", authentication="none"),
     Client(client_id="phone", authentication="none"),
@@ -61,7 +62,7 @@ async def token_service(folder: Path, clock: Clock | None = None, **options: Any
     service = TokenService(
         issuer=ISSUER,
         store=store,
-        master_keys=MasterKeys({1: bytes(range(32))}),
+        master_keys=MASTER_KEYS,
         clients=CLIENTS,
         collect_every=None,
         **options,

@@ -25,7 +25,7 @@ from jwt_asgi.issuer.grants import Fault, GrantError
 from jwt_asgi.issuer.service import TokenService
 from jwt_asgi.issuer.session_endpoints import BrowserSessions, CrossOriginError, check_cross_origin
 from tests.asgi import Answer, http
-from tests.issuer.browsers import HOST, ISSUER, Browser, Clock, log_in, token_service
+from tests.issuer.browsers import HOST, ISSUER, MASTER_KEYS, Browser, Clock, log_in, token_service
 
 ENDPOINTS = ["/session/refresh", "/session/ack", "/session/logout", "/session/logout-everywhere"]
 CLEARED = "__Host-jrt=; Max-Age=0; Path=/; HttpOnly; SameSite=Strict; Secure"
@@ -172,6 +172,15 @@ class TestWhenTheCookieIsCleared:
         assert is_refused(answer, Fault.INVALID_REQUEST)
         assert answer.header("set-cookie") is None
         assert (await browser.post("/session/refresh")).status == 200
+
+    async def test_one_that_is_ahead_of_the_database_is_refused_and_left(self, service: TokenService) -> None:
+        await log_in(service)
+        (session,) = await service.sessions("ada")
+        answer = await Browser(app_of(service), MASTER_KEYS.refresh_tokens().write(session.id, 5, 1)).post(
+            "/session/refresh"
+        )
+        assert is_refused(answer, Fault.INVALID_GRANT)
+        assert answer.header("set-cookie") is None
 
     async def test_that_of_another_client_is_refused_and_left(self, service: TokenService) -> None:
         tokens = await log_in(service, client_id="phone")
