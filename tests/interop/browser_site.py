@@ -39,10 +39,10 @@ HTML = """<!doctype html><title>page</title>
 def chromium() -> Iterator[Any]:
     """A browser; where there is none, the test is skipped, or fails in CI."""
     playwright = installed("playwright.sync_api", "playwright")
-    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if path is None:
-        not_here("there is no Chromium: run `apt-get install -y --no-install-recommends chromium`")
     with playwright.sync_playwright() as driver:
+        path = next(filter(None, map(shutil.which, [*CHROMIUM, driver.chromium.executable_path])), None)
+        if path is None:
+            not_here("there is no Chromium: run `apt-get install -y --no-install-recommends chromium`")
         # Root, as in a container, cannot have the sandbox
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         try:

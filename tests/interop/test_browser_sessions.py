@@ -125,10 +125,9 @@ def test_so_do_tabs_that_know_of_no_lock_and_confirm_nothing(user: User) -> None
 def test_a_token_that_is_refused_is_replaced_once_and_the_request_sent_again(user: User) -> None:
     page = user.logged_in()
     service = user.site.names["service"]
-    page.route("**/api", lambda route: (refused.append(route.request), route.continue_()))
-    refused: list[Any] = []
-    assert called(page) == [200, "ada"]
-    token = refused[0].headers["authorization"].removeprefix("Bearer ")
+    with page.expect_request("**/api") as request:
+        assert called(page) == [200, "ada"]
+    token = request.value.headers["authorization"].removeprefix("Bearer ")
     user.site.call(service.revoke(token=token, reason="test"))
     three = page.evaluate("Promise.all([1, 2, 3].map(() => session.api('/api').then(a => a.status)))")
     assert three == [200, 200, 200]

@@ -67,11 +67,13 @@ class _Failing:
 
     def __init__(self, error: Exception) -> None:
         self.error = error
+        self.is_started = False
 
     async def find_client(self, client_id: str) -> Client:
         return Client(client_id=client_id, authentication="none")
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        self.is_started = True
 
     def __getattr__(self, name: str) -> Any:
         async def fail(*_: object, **__: object) -> None:
@@ -420,6 +422,13 @@ class TestDevelopment:
 
 
 class TestOptions:
+    async def test_a_service_that_nobody_has_started_is_started_by_the_first_request(self) -> None:
+        service = _Failing(GrantError(Fault.INVALID_GRANT))
+        await Browser(app_of(service)).post("/session/refresh", x_auth_client=None)
+        assert not service.is_started
+        await Browser(app_of(service)).post("/session/refresh")
+        assert service.is_started
+
     @pytest.mark.parametrize("client", ["", None])
     def test_the_client_must_be_named(self, client: Any) -> None:
         with pytest.raises(ConfigurationError, match="browser_client"):
