@@ -17,6 +17,8 @@ Then what signs, seals and authenticates:
     feed.py                publishes revocations: a stream, and answers over HTTP
     clients.py             what is registered of a client
     authentication.py      a request -> who the client says it is, and whether that is so
+    rate_limits.py         how often it may be asked, by whom: 429 beyond that
+    rate_counters.py       what that is counted with: memory that has a bound, or Valkey or Redis
 
 And where it is kept:
 
