@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from enum import Enum
+from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from math import floor
@@ -133,7 +134,8 @@ class RateLimits:
             raise ConfigurationError("rate limits prefix", f"expected text without spaces and braces; got {prefix!r}")
         self._open = _MAY_BE_OPEN if on_failure == "allow" else frozenset()
         memory = storage == "memory"
-        self._secret = _checked(secret, token_bytes(32) if memory else prefix.encode()[:_LONGEST_SECRET])
+        key = _checked(secret, token_bytes(32) if memory else prefix.encode()[:_LONGEST_SECRET])
+        self._digests = {rule: blake2b(digest_size=16, key=key, person=rule.value.encode()) for rule in RateLimit}
         timeout = seconds("rate limits timeout", timeout, least=0.001)
         self._server = None if memory else ServerCounters(storage, prefix, timeout)
         self._memory = MemoryCounters(capacity=capacity, clock=clock)
@@ -217,7 +219,7 @@ class RateLimits:
         names = _COUNTED_BY[rule]
         if len(keys) != len(names):
             raise TypeError(f"{rule} is counted by {', '.join(names)}; got {len(keys)} values")
-        digest = blake2b(digest_size=16, key=self._secret, person=rule.value.encode())
+        digest = self._digests[rule].copy()
         for name, value in zip(names, keys, strict=True):
             raw = b"" if value is None else b"=" + _MEANT.get(name, _cut)(value).encode("utf-8", "surrogatepass")
             digest.update(len(raw).to_bytes(4, "big") + raw)
@@ -279,6 +281,7 @@ def _account(text: str) -> str:
     return unicodedata.normalize("NFKC", _cut(text)).casefold().strip()
 
 
+@lru_cache(maxsize=4096)
 def _network(text: str) -> str:
     """Return the address, or of IPv6 the network that one customer has."""
     try:
