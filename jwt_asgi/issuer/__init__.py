@@ -20,10 +20,12 @@ Then what signs, seals and authenticates:
     rate_limits.py         how often it may be asked, by whom: 429 beyond that
     rate_counters.py       what that is counted with: memory that has a bound, or Valkey or Redis
 
-And where it is kept:
+And where it is kept, and written down:
 
     types.py               the values that the parts hand to each other, and what a store promises
     errors.py              the store could not be asked
+    audit_events.py        names of events, and records in which no secret is
+    audit_log.py           writes records to the store in batches, and tells them to sinks
     store/                 where it is kept: a file of SQLite, or PostgreSQL
 """
 
