@@ -67,9 +67,16 @@ BOUNDARIES = {
     "valkey": set(),  # by name, and only where it is used
     "redis": set(),
     "limits": {"issuer/rate_limits.py", "issuer/rate_counters.py"},
-    "cachetools": {"_keys/remote.py", "tenants.py"},
+    "cachetools": {"_keys/remote.py", "issuer/confirmations.py", "tenants.py"},
     "fastapi": {"fastapi.py"},
-    "starlette": {"identity.py", "expiry.py", "starlette.py", "fastapi.py", "testing/sync_client.py"},
+    "starlette": {
+        "issuer/endpoints.py",
+        "identity.py",
+        "expiry.py",
+        "starlette.py",
+        "fastapi.py",
+        "testing/sync_client.py",
+    },
     "litestar": {"litestar.py"},
     "pytest": {"testing/plugin.py"},
     "uvicorn": {"cli/demo.py"},

@@ -20,6 +20,21 @@ Then what signs, seals and authenticates:
     rate_limits.py         how often it may be asked, by whom: 429 beyond that
     rate_counters.py       what that is counted with: memory that has a bound, or Valkey or Redis
 
+Then the service, and how it is reached:
+
+    service.py             TokenService: what the application and the endpoints call
+    issuing.py             who, for whom, what -> tokens: a new session of a user, or a client in its own name
+    refreshing.py          a refresh token -> the next tokens of its session
+    revoking.py            a session, a user, a client or a token -> its revocation
+    introspection.py       a token -> what may be said of it to who asks
+    own_tokens.py          an access token -> its claims, if this service signed it, and whether it is revoked
+    signing_keys.py        the signing keys as this process knows them
+    confirmations.py       an access token was seen, so the refresh token beside it has arrived
+    housekeeping.py        what is done again and again while the service runs
+    endpoints.py           the ASGI application: token, revocation, introspection, keys, metadata
+    metadata.py            what it says of itself
+    answers.py             errors and tokens -> answers of HTTP
+
 And where it is kept, and written down:
 
     types.py               the values that the parts hand to each other, and what a store promises
@@ -29,4 +44,41 @@ And where it is kept, and written down:
     store/                 where it is kept: a file of SQLite, or PostgreSQL
 """
 
-__all__: list[str] = []
+try:
+    import sqlalchemy as _sqlalchemy  # noqa: F401
+except ImportError as error:
+    raise ImportError('the token service needs more packages: pip install "jwt-asgi[issuer]"') from error
+
+from jwt_asgi.issuer.claims import ClaimsError, TokenContext
+from jwt_asgi.issuer.clients import Client, new_secret, secret_digest
+from jwt_asgi.issuer.endpoints import token_endpoints
+from jwt_asgi.issuer.errors import StoreUnavailable
+from jwt_asgi.issuer.grants import Fault, GrantError
+from jwt_asgi.issuer.issuing import Tokens
+from jwt_asgi.issuer.key_schedule import KeySchedule
+from jwt_asgi.issuer.rotation import RotationPolicy
+from jwt_asgi.issuer.sealing import MasterKeys
+from jwt_asgi.issuer.service import TokenService
+from jwt_asgi.issuer.store import PostgreSQLStore, SQLiteStore, open_store
+from jwt_asgi.issuer.types import Session
+
+__all__ = [
+    "ClaimsError",
+    "Client",
+    "Fault",
+    "GrantError",
+    "KeySchedule",
+    "MasterKeys",
+    "PostgreSQLStore",
+    "RotationPolicy",
+    "SQLiteStore",
+    "Session",
+    "StoreUnavailable",
+    "TokenContext",
+    "TokenService",
+    "Tokens",
+    "new_secret",
+    "open_store",
+    "secret_digest",
+    "token_endpoints",
+]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum
 from math import isfinite
 from typing import Final, Literal
@@ -18,7 +19,7 @@ from jwt_asgi.issuer.types import Record, Session
 __all__ = [
     "MEMBERS",
     "AuditEvent",
-    "begun",
+    "cleaned",
     "client_rejected",
     "confirmed",
     "issued",
@@ -34,7 +35,7 @@ Revoked = Literal["session", "subject", "client", "token", "key"]
 
 LONGEST: Final = 200
 """Characters of a text; what is longer is cut."""
-TOGETHER_SECONDS: Final = 2.0
+TOGETHER_SECONDS: Final = 10.0
 """Two requests with one refresh token that are so close are two tabs; later ones are taken for a lost answer."""
 REMOVED: Final = "[removed: it may be a secret]"
 
@@ -42,8 +43,9 @@ REMOVED: Final = "[removed: it may be a secret]"
 class AuditEvent(Enum):
     """What may happen, by the name that it is written with. Names do not change between releases."""
 
-    SESSION_BEGUN = "session.begun"
     TOKEN_ISSUED = "token.issued"  # noqa: S105 - a name
+    STEPUP = "token.stepped_up"
+    """The user of a session has authenticated anew: a session begins that `replaces` it."""
     REFRESH_ROTATED = "refresh.rotated"
     REFRESH_RETRY = "refresh.retry"
     """The token before the newest was taken for the newest: `cause` is `concurrent` or `lost_response`."""
@@ -62,6 +64,8 @@ class AuditEvent(Enum):
     REVOKE_CLIENT = "revoke.client"
     REVOKE_TOKEN = "revoke.token"  # noqa: S105 - a name
     REVOKE_KEY = "revoke.key"
+    KEY_ROTATE = "key.rotate"
+    """Somebody asks for a handover ahead of time."""
     KEY_STAGED = "key.staged"
     KEY_ACTIVATED = "key.activated"
     KEY_RETIRED = "key.retired"
@@ -69,7 +73,6 @@ class AuditEvent(Enum):
     KEY_REVOKED = "key.revoked"
     CLIENT_REJECTED = "client.rejected"
     CONFIRM = "confirm"
-    STEPUP = "stepup"
     RATELIMIT = "ratelimit"
     AUDIT_DROPPED = "audit.dropped"
     """So many records could not be written: the database was too slow, or away, for too long."""
@@ -78,7 +81,7 @@ class AuditEvent(Enum):
 MEMBERS: Final = frozenset(
     {
         *("sub", "tenant", "client_id", "sid", "jti", "kid", "alg", "acr", "ip"),
-        *("reason", "cause", "grant", "rule", "by", "after_sid"),
+        *("reason", "cause", "grant", "rule", "by", "replaces"),
         *("gen", "presented", "newest", "count", "before", "retry_after", "sign_from", "sign_until"),
     }
 )
@@ -119,9 +122,10 @@ def record(event: AuditEvent, at: float, **members: Value) -> Record:
     return Record(event=event.value, at=at, members=kept)
 
 
-def begun(session: Session, *, ip: str | None = None) -> Record:
-    """Return the record of a session that begins, for the transaction of `add_session`."""
-    return record(AuditEvent.SESSION_BEGUN, session.created_at, **_of(session), acr=session.acr, ip=ip)
+def cleaned(made: Record) -> Record:
+    """Return a record that was made elsewhere as `record` makes them: members that are not in the list are left out."""
+    members = {name: value for name, value in made.members.items() if name in MEMBERS and value is not None}
+    return replace(made, members={name: _clean(name, value) for name, value in members.items()})
 
 
 def issued(
@@ -135,7 +139,10 @@ def issued(
     sub: str | None = None,
     ip: str | None = None,
 ) -> Record:
-    """Return the record of an access token that was issued, by which grant, in which session if there is one."""
+    """Return the record of an access token that was issued, by which grant, in which session if there is one.
+
+    For the first one of a session it is for the transaction of `add_session`.
+    """
     of = {"sub": sub, "client_id": client_id} if session is None else _of(session)
     gen = None if session is None else session.family.generation
     return record(AuditEvent.TOKEN_ISSUED, at, **of, grant=grant, jti=jti, kid=kid, gen=gen, ip=ip)
@@ -220,9 +227,10 @@ def confirmed(session: Session, at: float) -> Record:
     return record(AuditEvent.CONFIRM, at, **_of(session), gen=session.family.generation)
 
 
-def stepped_up(session: Session, at: float, *, before: Session, ip: str | None = None) -> Record:
-    """Return the record of a session that took another's place when its user had authenticated again."""
-    return record(AuditEvent.STEPUP, at, **_of(session), acr=session.acr, after_sid=before.sid, ip=ip)
+def stepped_up(session: Session, at: float, *, replaces: Session, jti: str, ip: str | None = None) -> Record:
+    """Return the record of a session that takes another's place, for the transaction of `add_session`."""
+    members = {**_of(session), "acr": session.acr, "replaces": replaces.sid, "jti": jti, "ip": ip}
+    return record(AuditEvent.STEPUP, at, **members)
 
 
 def rate_limited(

@@ -23,7 +23,7 @@ from typing import Final, Literal, Protocol
 
 from jwt_asgi._core.policy import seconds
 from jwt_asgi.errors import ConfigurationError
-from jwt_asgi.issuer.audit_events import AuditEvent, record
+from jwt_asgi.issuer.audit_events import AuditEvent, cleaned, record
 from jwt_asgi.issuer.errors import StoreUnavailable
 from jwt_asgi.issuer.types import Record
 
@@ -139,19 +139,23 @@ class AuditLog:
         return len(self._queue)
 
     async def add(self, *records: Record) -> None:
-        """Tell the sinks, and keep records to be written soon.
+        """Tell the sinks, and keep records to be written soon; see `cleaned`.
 
         Raises:
             StoreUnavailable: there is no room, and the store cannot be asked; with `overflow="block"` alone.
         """
         self._look()
-        self.tell(*records)
-        for one in records:
+        kept = [*map(cleaned, records)]
+        self._tell(kept)
+        for one in kept:
             while not self._put(one):
                 await self._write_some()
 
     def tell(self, *records: Record) -> None:
         """Tell the sinks alone: for records that were written with a change in the store."""
+        self._tell([*map(cleaned, records)])
+
+    def _tell(self, records: Sequence[Record]) -> None:
         for sink in self._sinks:
             for one in records:
                 try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from secrets import token_urlsafe
@@ -16,7 +16,7 @@ from jwt_asgi._core.policy import ASYMMETRIC_ALGORITHMS
 from jwt_asgi.errors import ConfigurationError, KeysUnavailable
 from jwt_asgi.issuer.claim_values import ClaimsError, check_text, clean_scopes
 
-__all__ = ["Authentication", "Client", "Grant", "new_secret", "secret_digest"]
+__all__ = ["Authentication", "Client", "FindClient", "Grant", "new_secret", "registered", "secret_digest"]
 
 Authentication = Literal["none", "client_secret_basic", "private_key_jwt"]
 """RFC 7591 section 2, `token_endpoint_auth_method`. `none` is a public client, as a browser or a phone."""
@@ -66,6 +66,7 @@ class Client:
         grants: What it may use: `refresh_token`, `client_credentials`.
         scopes: What it may have without a user, by `client_credentials`.
         audience: Whom its tokens without a user may be for; the first where it names none.
+        resources: As a resource server: its names as in `aud`. It may introspect the tokens that are for one of them.
 
     Raises:
         ConfigurationError: a member is wrong, or two do not go together.
@@ -79,6 +80,7 @@ class Client:
     grants: Collection[str] = ("refresh_token",)
     scopes: Collection[str] = ()
     audience: Sequence[str] = ()
+    resources: Collection[str] = ()
     keys: KeySet | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -86,22 +88,29 @@ class Client:
         try:
             check_text("client_id", self.client_id)
             clean_scopes(self.scopes)
-            for name in _listed("audience", self.audience):
-                check_text("audience", name)
+            for option in ("audience", "resources"):
+                for name in _listed(option, getattr(self, option)):
+                    check_text(option, name)
         except ClaimsError as error:
             raise ConfigurationError(f"client {error.claim}", error.detail) from None
         if self.authentication not in get_args(Authentication):
             self._refuse("authentication", f"expected one of {', '.join(get_args(Authentication))}")
         grants = frozenset(_listed("grants", self.grants))
-        if not grants or not grants <= {*get_args(Grant)}:
+        if not grants <= {*get_args(Grant)} or not (grants or self.resources):
             self._refuse("grants", f"expected some of {', '.join(get_args(Grant))}")
+        if self.resources and self.authentication == "none":
+            # RFC 7662 section 2.1: the endpoint "MUST also require some form of authorization"
+            self._refuse("resources", "a resource server must authenticate")
         if "client_credentials" in grants and self.authentication == "none":
             # RFC 6749 section 4.4: "MUST only be used by confidential clients"
             self._refuse("grants", "client_credentials is for clients that authenticate")
+        if "client_credentials" in grants and not self.audience:
+            self._refuse("audience", "expected whom its tokens are for")
         self._check_secrets()
         object.__setattr__(self, "grants", grants)
         object.__setattr__(self, "scopes", frozenset(self.scopes))
         object.__setattr__(self, "audience", tuple(self.audience))
+        object.__setattr__(self, "resources", frozenset(self.resources))
         object.__setattr__(self, "keys", self._imported())
 
     @property
@@ -143,6 +152,29 @@ class Client:
 
     def _refuse(self, name: str, detail: str) -> NoReturn:
         raise ConfigurationError(f"client {name}", f"{detail}, for client {self.client_id!r}")
+
+
+FindClient = Callable[[str], Awaitable[Client | None]]
+"""Finds what is registered under an identifier, or None. It is asked with whatever a request has."""
+
+
+def registered(clients: Iterable[Client]) -> FindClient:
+    """Return what finds one of these clients.
+
+    Raises:
+        ConfigurationError: two have one identifier, or something else is among them.
+    """
+    listed = list(clients)
+    if not all(isinstance(client, Client) for client in listed):
+        raise ConfigurationError("clients", "expected Client(...) values, or an async function of a client_id")
+    named = {client.client_id: client for client in listed}
+    if len(named) < len(listed):
+        raise ConfigurationError("clients", "two have the same client_id")
+
+    async def find(client_id: str) -> Client | None:
+        return named.get(client_id)
+
+    return find
 
 
 def _listed(name: str, values: Any) -> list[Any]:  # noqa: ANN401 - an option of any type

@@ -71,6 +71,8 @@ class RevocationLog:
             raise ConfigurationError("epoch", f"expected a number from 0 to {2**32 - 1}; got {epoch!r}")
         self.epoch = epoch
         self.upto = 0
+        self.key_entries = 0
+        """How many entries of signing keys were read: they concern this process, too."""
         self._entries = entries
         self._clock = clock
         self._read_at: float | None = None
@@ -93,6 +95,7 @@ class RevocationLog:
         began, first, count = self._clock(), self._read_at is None, 0
         while page := await self._entries(self.upto, limit=PAGE):
             rows = [row_of(entry) for entry in page]
+            self.key_entries += sum(entry.kind == "k" for entry in page)
             for row in rows:
                 self._minutes.setdefault(row[2] // _MINUTE, bytearray()).extend(pack_rows([row]))
             if not first:

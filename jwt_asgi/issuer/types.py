@@ -171,6 +171,10 @@ class Store(Protocol):
         """Return the entries that have one of these keys: what is revoked now, wherever it was done."""
         ...
 
+    async def remember(self, name: str, until: float) -> bool:
+        """Remember a name until a time; return whether it was there already. Of a thousand callers one is the first."""
+        ...
+
     async def keys(self) -> list[StoredKey]:
         """Return every signing key that is not forgotten, the oldest first."""
         ...

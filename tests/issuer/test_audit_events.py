@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from inspect import signature
 from math import inf, nan
@@ -23,7 +25,7 @@ from jwt_asgi.issuer.audit_events import (
     MEMBERS,
     REMOVED,
     AuditEvent,
-    begun,
+    cleaned,
     client_rejected,
     confirmed,
     issued,
@@ -33,12 +35,17 @@ from jwt_asgi.issuer.audit_events import (
     revoked,
     stepped_up,
 )
+from jwt_asgi.issuer.clients import Client
+from jwt_asgi.issuer.grants import GrantError
 from jwt_asgi.issuer.refresh_token import RefreshTokens
 from jwt_asgi.issuer.rotation import Step
 from jwt_asgi.issuer.sealing import MasterKeys
+from jwt_asgi.issuer.service import TokenService
 from jwt_asgi.issuer.signing import SigningKey
+from jwt_asgi.issuer.store import SQLiteStore
 from jwt_asgi.issuer.store.rows import is_text, to_json
-from tests.issuer.store.world import make_session
+from jwt_asgi.issuer.types import Record
+from tests.issuer.store.world import ISSUER, make_session
 
 NOW = 1_800_000_000.0
 SESSION = make_session(NOW, subject="ada", tenant="acme", acr="mfa", generation=3)
@@ -54,37 +61,68 @@ SECRETS = {
     "URL": "postgresql://jwt:opensesame@db/tokens",
 }
 HELPERS: dict[str, Callable[[str], Any]] = {
-    "begun": lambda text: begun(replace(SESSION, subject=text, acr=text), ip=text),
+    "cleaned": lambda text: cleaned(Record(event="token.issued", at=NOW, members={"sub": text, "unknown": text})),
     "issued": lambda text: issued(NOW, grant=text, client_id=text, jti=text, kid=text, sub=text, ip=text),
     "refreshed": lambda text: refreshed(None, None, NOW, presented=1, client_id=text, ip=text),
     "revoked": lambda text: revoked("token", NOW, reason=text, by=text, sub=text, client_id=text, jti=text, kid=text),
     "client_rejected": lambda text: client_rejected(NOW, client_id=text, reason=text, ip=text),
     "confirmed": lambda text: confirmed(replace(SESSION, tenant=text), NOW),
-    "stepped_up": lambda text: stepped_up(replace(SESSION, acr=text), NOW, before=SESSION, ip=text),
+    "stepped_up": lambda text: stepped_up(replace(SESSION, acr=text), NOW, replaces=SESSION, jti=text),
     "rate_limited": lambda text: rate_limited(NOW, rule=text, retry_after=1, client_id=text, ip=text),
 }
 
 
+def sources() -> str:
+    folder = Path(jwt_asgi.issuer.__file__).parent
+    files = [path for path in folder.rglob("*.py") if path.name != "audit_events.py"]
+    return "\n".join(path.read_text(encoding="utf-8") for path in files)
+
+
 def test_events_that_others_write_are_in_the_list() -> None:
-    names = {event.value for event in AuditEvent}
-    folder = Path(jwt_asgi.issuer.__file__).parent
-    found = set()
-    for module in ("keyring.py", "store/stores.py"):
-        found |= set(re.findall(r'"((?:key|refresh)\.[a-z]+)"', (folder / module).read_text(encoding="utf-8")))
-    assert found >= {"key.staged", "key.activated", "key.retired", "key.gone", "key.revoked", "refresh.replay"}
-    assert found <= names
+    found = set(re.findall(r'"((?:token|key|refresh|revoke)\.[a-z_]+)"', sources()))
+    assert found >= {"key.staged", "key.retired", "key.gone", "key.revoked", "refresh.replay"}
+    assert found <= {event.value for event in AuditEvent}
 
 
-def test_members_that_others_write_are_in_the_list() -> None:
-    folder = Path(jwt_asgi.issuer.__file__).parent
-    ring = re.search(r"members = (\{.*\})", (folder / "keyring.py").read_text(encoding="utf-8"))
-    replay = re.search(
-        r"-> Record:\n    members.*? = (\{.*?\n    \})", (folder / "store/stores.py").read_text(), re.DOTALL
-    )
-    assert ring is not None
-    assert replay is not None
-    written = re.findall(r'"([a-z_]+)":', ring[1] + replay[1])
-    assert {"kid", "alg", "sid", "presented"} <= set(written) <= MEMBERS
+async def test_what_a_service_writes_down_has_listed_names_and_no_token(tmp_path: Path) -> None:
+    written: list[Record] = []
+
+    class Noting(TokenService):
+        async def _note(self, record: Record) -> None:
+            written.append(record)
+
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    client = Client(client_id="spa", authentication="none", grants=("refresh_token",))
+    masters = MasterKeys.from_text(MasterKeys.new())
+    service = Noting(issuer=ISSUER, store=url, master_keys=masters, clients=[client], collect_every=None)
+    assert isinstance(service.store, SQLiteStore)
+    await service.store.migrate()
+    secrets = [url]
+    async with service:
+        tokens = await service.issue(subject="ada", client_id="spa", audience="https://api.test")
+        assert tokens.refresh_token is not None
+        again = await service.refresh(tokens.refresh_token, client_id="spa")
+        stepped = await service.step_up(str(tokens.sid), acr="mfa")
+        with pytest.raises(GrantError):
+            await service.refresh(tokens.refresh_token, client_id="spa")
+        await service.revoke(token=stepped.access_token, reason=stepped.access_token)
+        await service.keys.rotate()
+        await service.revoke(key=service.keys.stored[0].kid, reason="test")
+        secrets += [text for one in (tokens, again, stepped) for text in (one.access_token, str(one.refresh_token))]
+    lines = [(one.event, dict(one.members)) for one in written]
+    with closing(sqlite3.connect(tmp_path / "store.db")) as database:
+        rows = database.execute("SELECT event, members FROM jwt_asgi_audit ORDER BY seq").fetchall()
+    lines += [(event, json.loads(members)) for event, members in rows]
+    assert len(lines) >= 10
+    assert {event for event, _ in lines} <= {event.value for event in AuditEvent}
+    assert {name for _, members in lines for name in members} <= MEMBERS
+    told = repr([cleaned(Record(event=event, at=NOW, members=members)) for event, members in lines])
+    assert not [secret for secret in secrets if secret in told]
+
+
+def test_what_others_have_made_loses_what_is_not_in_the_list() -> None:
+    made = cleaned(Record(event="token.issued", at=NOW, members={"sub": "ada", "claims": "x", "jti": None}))
+    assert made == Record(event="token.issued", at=NOW, members={"sub": "ada"})
 
 
 def test_no_member_is_called_as_what_frames_a_line() -> None:
@@ -93,7 +131,7 @@ def test_no_member_is_called_as_what_frames_a_line() -> None:
 
 @pytest.mark.parametrize("event", list(AuditEvent), ids=lambda event: event.value)
 def test_the_names_of_events_have_one_shape(event: AuditEvent) -> None:
-    assert re.fullmatch(r"[a-z]+(\.[a-z]+)?", event.value)
+    assert re.fullmatch(r"[a-z]+(\.[a-z_]+)?", event.value)
 
 
 @pytest.mark.parametrize("name", ["token", "secret", "refresh_token", "event", "password"])
@@ -157,8 +195,7 @@ def test_numbers_that_json_does_not_have_are_texts() -> None:
     assert json.loads(to_json(dict(made.members)))
 
 
-def test_a_session_that_begins_and_its_token_are_written_down() -> None:
-    assert begun(SESSION, ip="192.0.2.1").members == {**OF_SESSION, "acr": "mfa", "ip": "192.0.2.1"}
+def test_a_token_is_written_down_with_its_session_if_it_has_one() -> None:
     made = issued(NOW, grant="refresh_token", client_id="spa", jti="j", kid="k", session=SESSION)
     assert made.event == "token.issued"
     assert made.members == {**OF_SESSION, "grant": "refresh_token", "jti": "j", "kid": "k", "gen": 3}
@@ -197,7 +234,12 @@ def test_a_token_of_no_session_is_refused_as_unknown() -> None:
 
 @pytest.mark.parametrize(
     ("after", "confirmed_at", "cause"),
-    [(0.5, None, "concurrent"), (2.0, None, "concurrent"), (2.1, None, "lost_response"), (9.0, NOW + 1, "concurrent")],
+    [
+        (0.5, None, "concurrent"),
+        (10.0, None, "concurrent"),
+        (11.0, None, "lost_response"),
+        (30.0, NOW + 25, "concurrent"),
+    ],
 )
 def test_a_retry_has_a_cause(after: float, confirmed_at: float | None, cause: str) -> None:
     session = replace(SESSION, family=replace(SESSION.family, confirmed_at=confirmed_at))
@@ -226,7 +268,7 @@ def test_each_kind_of_revocation_has_its_event() -> None:
 
 def test_what_else_happens_is_written_down() -> None:
     after = make_session(NOW, subject="ada", acr="mfa")
-    assert stepped_up(after, NOW, before=SESSION).members["after_sid"] == SESSION.sid
+    assert stepped_up(after, NOW, replaces=SESSION, jti="j").members["replaces"] == SESSION.sid
     assert confirmed(SESSION, NOW).members == {**OF_SESSION, "gen": 3}
     assert client_rejected(NOW, client_id=None, reason="invalid_client").members == {"reason": "invalid_client"}
     made = rate_limited(NOW, rule="token", retry_after=7, client_id="spa", ip="192.0.2.1")

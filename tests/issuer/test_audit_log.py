@@ -184,7 +184,8 @@ async def test_who_waits_for_a_store_that_is_away_is_told() -> None:
 
 
 async def test_what_there_is_no_room_for_is_dropped_counted_and_told() -> None:
-    store, told = Memory(), []
+    store = Memory()
+    told: list[Record] = []
     store.away = True
     log = AuditLog(store, size=3, overflow="drop", sinks=[told.append], clock=lambda: NOW)
     await log.add(*map(numbered, range(8)))
@@ -352,7 +353,8 @@ async def test_nothing_is_made_for_a_logger_that_nobody_listens_to() -> None:
 
 
 async def test_what_the_store_has_written_itself_is_told_to_sinks_alone() -> None:
-    store, told = Memory(), []
+    store = Memory()
+    told: list[Record] = []
     log = AuditLog(store, sinks=[told.append])
     log.tell(numbered(1))
     await log.flush()
@@ -361,7 +363,8 @@ async def test_what_the_store_has_written_itself_is_told_to_sinks_alone() -> Non
 
 
 async def test_a_sink_that_fails_stops_neither_the_others_nor_the_store(caplog: pytest.LogCaptureFixture) -> None:
-    store, told = Memory(), []
+    store = Memory()
+    told: list[Record] = []
 
     def failing(_: Record) -> None:
         raise RuntimeError("full")

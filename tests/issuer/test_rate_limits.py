@@ -208,7 +208,7 @@ async def test_the_server_is_told_nothing_that_can_be_read(valkey_port: int, pre
     await limits.hit(RateLimit.TOKEN, "very-public-client", "192.0.2.77")
     await limits.hit(RateLimit.REFRESH, "jrt_a-refresh-token-by-mistake")
     await limits.aclose()
-    client = valkey.Valkey(port=valkey_port)
+    client: Any = valkey.Valkey(port=valkey_port)
     keys = [bytes(key) for key in client.keys(f"{prefix}*")]
     ttls = [client.pttl(key) for key in keys]
     client.close()
@@ -414,7 +414,7 @@ async def test_a_server_that_does_not_answer_is_waited_for_no_longer_than_said()
 
 
 async def test_a_server_that_refuses_to_count_is_one_that_is_away(valkey_port: int, prefix: str) -> None:
-    client = valkey.Valkey(port=valkey_port)
+    client: Any = valkey.Valkey(port=valkey_port)
     limits = RateLimits(storage=f"valkey://127.0.0.1:{valkey_port}", prefix=prefix)
     client.config_set("maxmemory", "1")
     try:

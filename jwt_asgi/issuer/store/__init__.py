@@ -8,6 +8,7 @@ postgresql.py          a server: a pool for each event loop
 sessions.py            rotation.py in the database: one statement, and a lock where that found nothing
 revocations.py         the log that no reader misses an entry of
 audit.py               the log that none can change unseen
+seen.py                names that count once
 keys.py                signing keys, changed by one process at a time
 garbage.py             what is forgotten, and when
 migrate.py             alembic, from inside

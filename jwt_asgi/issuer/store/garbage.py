@@ -8,11 +8,11 @@ from sqlalchemy import Connection, Double, bindparam, delete, literal, select, u
 
 from jwt_asgi._core.policy import MAX_LEEWAY
 from jwt_asgi.issuer.store.database import Database
-from jwt_asgi.issuer.store.schema import keys, revocations, sessions
+from jwt_asgi.issuer.store.schema import keys, revocations, seen, sessions
 from jwt_asgi.issuer.store.sessions import KEEP
 from jwt_asgi.issuer.types import KeyState
 
-__all__ = ["forget_entries", "forget_keys", "forget_sessions"]
+__all__ = ["forget_entries", "forget_keys", "forget_names", "forget_sessions"]
 
 _s = sessions.c
 _LOOK_AGAIN = update(sessions).where(_s.id == bindparam("of")).values(collect_at=bindparam("again", type_=Double))
@@ -46,6 +46,16 @@ def forget_entries(connection: Connection, database: Database, batch: int) -> in
     found = connection.scalars(passed.with_for_update(skip_locked=True)).all()
     if found:
         connection.execute(delete(revocations).where(revocations.c.seq.in_(found)))
+    return len(found)
+
+
+def forget_names(connection: Connection, database: Database, batch: int) -> int:
+    """Take out names whose time has passed."""
+    past = literal(database.time(connection), Double)
+    passed = select(seen.c.name).where(seen.c.until <= past).order_by(seen.c.until).limit(batch)
+    found = connection.scalars(passed.with_for_update(skip_locked=True)).all()
+    if found:
+        connection.execute(delete(seen).where(seen.c.name.in_(found)))
     return len(found)
 
 

@@ -33,7 +33,7 @@ __all__ = [
     "metadata",
     "revocations",
 ]
-__all__ += ["sessions"]
+__all__ += ["seen", "sessions"]
 
 REVISIONS = ("v0001",)
 """Every version of the schema that there was, the oldest first."""
@@ -91,6 +91,15 @@ revocations = Table(
     Index("jwt_asgi_revocation_until", "until"),
     Index("jwt_asgi_revocation_key", "key"),
 )
+
+seen = Table(
+    "jwt_asgi_seen",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("until", Double, nullable=False),
+    Index("jwt_asgi_seen_until", "until"),
+)
+"""What must not be shown twice, as the assertions of clients."""
 
 keys = Table(
     "jwt_asgi_key",

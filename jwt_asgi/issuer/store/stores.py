@@ -13,7 +13,7 @@ from jwt_asgi._core.policy import seconds
 from jwt_asgi._core.revocation import key_of
 from jwt_asgi.errors import ConfigurationError
 from jwt_asgi.issuer.rotation import Proof, RotationPolicy, Step
-from jwt_asgi.issuer.store import audit, garbage, keys, revocations, sessions
+from jwt_asgi.issuer.store import audit, garbage, keys, revocations, seen, sessions
 from jwt_asgi.issuer.store.database import Database
 from jwt_asgi.issuer.store.postgresql import PostgreSQL
 from jwt_asgi.issuer.store.rows import is_text, session_of
@@ -170,6 +170,14 @@ class _SQLStore:
         """Return the entries that have one of these keys."""
         return await self._database.read(lambda connection: revocations.find(connection, keys))
 
+    async def remember(self, name: str, until: float) -> bool:
+        """Remember a name until a time; return whether it was there already.
+
+        Raises:
+            ValueError: it is none that a database can have.
+        """
+        return await self._database.single(lambda connection: seen.remember(connection, name, until))
+
     async def keys(self) -> list[StoredKey]:
         """Return every signing key that is not forgotten, the oldest first."""
         return await self._database.read(keys.read)
@@ -213,6 +221,7 @@ class _SQLStore:
             )
         database, keep = self._database, self._keep_audit
         forgotten += await database.write(lambda connection: garbage.forget_entries(connection, database, batch))
+        forgotten += await database.write(lambda connection: garbage.forget_names(connection, database, batch))
         forgotten += await database.write(lambda connection: garbage.forget_keys(connection, database))
         if keep is not None:
             forgotten += await database.write(lambda connection: audit.forget(connection, database, keep, batch))

@@ -28,6 +28,12 @@ def upgrade() -> None:
     op.create_index("jwt_asgi_revocation_until", "jwt_asgi_revocation", ["until"])
     op.create_index("jwt_asgi_revocation_key", "jwt_asgi_revocation", ["key"])
     op.create_table(
+        "jwt_asgi_seen",
+        sa.Column("name", sa.String, primary_key=True),
+        sa.Column("until", sa.Double, nullable=False),
+    )
+    op.create_index("jwt_asgi_seen_until", "jwt_asgi_seen", ["until"])
+    op.create_table(
         "jwt_asgi_key",
         sa.Column("kid", sa.String, primary_key=True),
         sa.Column("alg", sa.String, nullable=False),

@@ -1,0 +1,203 @@
+"""The ASGI application of the token service: what clients and resource servers reach.
+
+    POST /token                        refresh_token, client_credentials (RFC 6749)
+    POST /revoke                       RFC 7009
+    POST /introspect                   RFC 7662
+    POST /ack                          a client has stored the refresh token that it was given
+    GET  /jwks                         the signing keys (RFC 7517)
+    GET  /revocations, /revocations/snapshot      for resource servers, by HTTP Basic
+    GET  /.well-known/oauth-authorization-server  RFC 8414; the same as /.well-known/openid-configuration
+
+Mount it where the issuer's URL leads: `app.mount("/auth", token_endpoints(service))` for `https://api.example.com/auth`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from jwt_asgi._core.challenge import Answer
+from jwt_asgi.issuer.answers import answer_to, empty_answer, json_answer
+from jwt_asgi.issuer.authentication import authenticate, credentials_of
+from jwt_asgi.issuer.clients import Client
+from jwt_asgi.issuer.feed import delta_answer, snapshot_answer
+from jwt_asgi.issuer.grants import (
+    MAX_FORM_BYTES,
+    ClientCredentialsRequest,
+    Fault,
+    Form,
+    GrantError,
+    parse_form,
+    token_reference,
+    token_request,
+)
+from jwt_asgi.issuer.metadata import metadata_of
+from jwt_asgi.issuer.service import TokenService
+
+__all__ = ["token_endpoints"]
+
+_Answers = Callable[[Request], Awaitable[Answer]]
+_NOT_BASIC: Final = GrantError(Fault.INVALID_CLIENT, detail="expected HTTP Basic", challenge=True)
+
+
+def token_endpoints(service: TokenService, *, more: Sequence[BaseRoute] = ()) -> Starlette:
+    """Return the application, to be mounted, or to be served by itself: then it starts and closes the service.
+
+    Args:
+        service: What answers.
+        more: Routes beside its own.
+    """
+    endpoints = _Endpoints(service)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with service:
+            yield
+
+    form, read = ["POST"], ["GET"]
+    routes = [
+        Route("/token", _answered(service, endpoints.token), methods=form),
+        Route("/revoke", _answered(service, endpoints.revoke), methods=form),
+        Route("/introspect", _answered(service, endpoints.introspect), methods=form),
+        Route("/ack", _answered(service, endpoints.ack), methods=form),
+        Route("/jwks", _answered(service, endpoints.jwks), methods=read),
+        Route("/revocations", _answered(service, endpoints.revocations), methods=read),
+        Route("/revocations/snapshot", _answered(service, endpoints.snapshot), methods=read),
+        Route("/.well-known/oauth-authorization-server", _answered(service, endpoints.metadata), methods=read),
+        Route("/.well-known/openid-configuration", _answered(service, endpoints.metadata), methods=read),
+        *more,
+    ]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+class _Endpoints:
+    """One method for each, which raises what is wrong."""
+
+    def __init__(self, service: TokenService) -> None:
+        self._service = service
+        self._metadata = metadata_of(service.issuer)
+        self._audiences = frozenset({service.issuer, *self._metadata.endpoints})
+
+    async def token(self, request: Request) -> Answer:
+        form, client = await self._from_client(request)
+        asked = token_request(form)
+        if isinstance(asked, ClientCredentialsRequest):
+            tokens = await self._service.client_credentials(client, scopes=asked.scopes, resources=asked.resources)
+        elif "refresh_token" not in client.grants:
+            raise GrantError(Fault.UNAUTHORIZED_CLIENT)
+        else:
+            tokens = await self._service.refresh(
+                asked.refresh_token, client_id=client.client_id, scopes=asked.scopes, resources=asked.resources
+            )
+        return json_answer(tokens.answer())
+
+    async def revoke(self, request: Request) -> Answer:
+        form, client = await self._from_client(request)
+        await self._service.revoke_for(client, token_reference(form).token)
+        # RFC 7009 section 2.2: the same for tokens that are not there, or another's
+        return empty_answer()
+
+    async def introspect(self, request: Request) -> Answer:
+        form, client = await self._from_client(request)
+        if client.is_public:
+            raise GrantError(Fault.INVALID_CLIENT, detail="a public client may not introspect")
+        return json_answer(await self._service.introspect(token_reference(form).token, client))
+
+    async def ack(self, request: Request) -> Answer:
+        form, _ = await self._from_client(request)
+        await self._service.confirm(form.require("refresh_token"))
+        return empty_answer(status=204)
+
+    async def jwks(self, request: Request) -> Answer:
+        document = self._service.keys.document
+        age = int(self._service.schedule.max_age)
+        headers = ((b"etag", document.etag.encode()), (b"cache-control", b"public, max-age=%d" % age))
+        if document.etag in [tag.strip().removeprefix("W/") for tag in _header(request, "if-none-match").split(",")]:
+            return Answer(304, headers, b"")
+        length = (b"content-length", b"%d" % len(document.body))
+        return Answer(200, (*headers, (b"content-type", b"application/jwk-set+json"), length), document.body)
+
+    async def metadata(self, _: Request) -> Answer:
+        return self._metadata.answer
+
+    async def revocations(self, request: Request) -> Answer:
+        await self._resource_server(request)
+        return delta_answer(
+            self._service.revocations,
+            request.query_params.get("after"),
+            if_none_match=_header(request, "if-none-match"),
+        )
+
+    async def snapshot(self, request: Request) -> Answer:
+        await self._resource_server(request)
+        return snapshot_answer(self._service.revocations, if_none_match=_header(request, "if-none-match"))
+
+    async def _from_client(self, request: Request) -> tuple[Form, Client]:
+        """Read a form, and authenticate the client that has sent it."""
+        form = parse_form(await _body(request), request.headers.get("content-type"))
+        return form, await self._authenticated(request, form)
+
+    async def _resource_server(self, request: Request) -> None:
+        authorization = _authorization(request)
+        if len(authorization) != 1:
+            raise _NOT_BASIC
+        client = await self._authenticated(request, Form({}))
+        if not client.resources:
+            raise GrantError(Fault.INVALID_CLIENT, detail=f"{client.client_id} is no resource server", challenge=True)
+
+    async def _authenticated(self, request: Request, form: Form) -> Client:
+        service = self._service
+        credentials = credentials_of(_authorization(request), form)
+        return await authenticate(
+            await service.find_client(credentials.client_id),
+            credentials,
+            audiences=self._audiences,
+            now=await service.store.now(),
+            seen=service.store.remember,
+        )
+
+
+def _answered(service: TokenService, answers: _Answers) -> Callable[[Request], Awaitable[Response]]:
+    """Return an endpoint that starts the service where nobody has, and turns what is wrong into an answer."""
+
+    async def endpoint(request: Request) -> Response:
+        try:
+            await service.start()
+            answer = await answers(request)
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            told = answer_to(error)
+            if told is None:
+                raise
+            answer = told
+        response = Response(answer.body, answer.status)
+        response.raw_headers[:] = answer.headers
+        return response
+
+    return endpoint
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body, and never more of it than a form may have."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_FORM_BYTES:
+            raise GrantError(Fault.INVALID_REQUEST, f"the body is larger than {MAX_FORM_BYTES} bytes")
+    return bytes(body)
+
+
+def _authorization(request: Request) -> list[bytes]:
+    headers: list[tuple[bytes, bytes]] = request.scope["headers"]
+    return [value for name, value in headers if name == b"authorization"]
+
+
+def _header(request: Request, name: str) -> str:
+    return request.headers.get(name, "")

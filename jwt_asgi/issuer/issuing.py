@@ -1,0 +1,249 @@
+"""Who, for whom, what -> tokens: a new session of a user, or a client in its own name."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from secrets import token_bytes
+from typing import Any
+
+from jwt_asgi._core.revocation import Entry, key_of
+from jwt_asgi.issuer.claims import AccessTokens, ClaimsError, Issued, TokenContext
+from jwt_asgi.issuer.clients import Client, FindClient
+from jwt_asgi.issuer.grants import ClientCredentialsRequest, Fault, GrantError, narrowed
+from jwt_asgi.issuer.refresh_token import FAMILY_BYTES, RefreshTokens
+from jwt_asgi.issuer.rotation import Family, Proof, RotationPolicy
+from jwt_asgi.issuer.signing_keys import SigningKeys
+from jwt_asgi.issuer.types import Record, Session, Store
+
+__all__ = ["Login", "Parts", "Tokens", "begin", "end_session", "for_client", "lasting", "login_again"]
+__all__ += ["narrowed_audience", "step_up", "tokens_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the steps of the service work with.
+
+    Attributes:
+        issuer: Whose tokens these are.
+        store: Where sessions and revocations are.
+        clients: Finds a client.
+        refresh_tokens: Writes and reads them.
+        access_tokens: Makes them.
+        keys: Signs them.
+        rotation: How long sessions live.
+        note: Writes down what is not written in the same transaction as that which it is about.
+    """
+
+    issuer: str
+    store: Store
+    clients: FindClient
+    refresh_tokens: RefreshTokens
+    access_tokens: AccessTokens
+    keys: SigningKeys
+    rotation: RotationPolicy
+    note: Callable[[Record], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """What a client gets. Its repr shows no token.
+
+    Attributes:
+        access_token: A JWT (RFC 9068).
+        refresh_token: None where the client has no use for one.
+        expires_in: How many seconds the access token is good for.
+        expires_at: When it expires, in seconds since the epoch.
+        scopes: What it allows, which may be less than was granted.
+        sid: The session, or None.
+        session_until: When the session ends unless it is refreshed, in seconds since the epoch, or None.
+        bound: The access token is bound to a key of the client's by DPoP (RFC 9449).
+    """
+
+    access_token: str = field(repr=False)
+    refresh_token: str | None = field(repr=False)
+    expires_in: int
+    expires_at: int
+    scopes: tuple[str, ...]
+    sid: str | None = None
+    session_until: float | None = None
+    bound: bool = False
+
+    def answer(self) -> dict[str, str | int]:
+        """Return the answer of a token endpoint (RFC 6749 section 5.1)."""
+        members: dict[str, str | int] = {
+            "access_token": self.access_token,
+            "token_type": "DPoP" if self.bound else "Bearer",
+            "expires_in": self.expires_in,
+        }
+        if self.scopes:
+            members["scope"] = " ".join(self.scopes)
+        if self.refresh_token is not None:
+            members["refresh_token"] = self.refresh_token
+        return members
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """A user who has authenticated, as the application says; see `TokenService.issue`."""
+
+    subject: str
+    client_id: str
+    audience: tuple[str, ...]
+    scopes: tuple[str, ...] = ()
+    tenant: str | None = None
+    acr: str | None = None
+    amr: tuple[str, ...] = ()
+    auth_time: float | None = None
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    proof: Proof = None
+
+
+async def begin(parts: Parts, login: Login, *, event: str = "token.issued", replaces: Session | None = None) -> Tokens:
+    """Begin a session, and make its first tokens.
+
+    The token is made before the session is kept, so that what cannot be in a token leaves nothing behind.
+
+    Raises:
+        ClaimsError: what the application gave cannot be in a token, or there is no such client.
+        GrantError: the mapper raised it.
+        StoreUnavailable: the store cannot be asked; nothing has begun.
+    """
+    client = await parts.clients(login.client_id)
+    if client is None:
+        raise ClaimsError("client_id", "no client is registered under it")
+    now = await parts.store.now()
+    session = _session(parts, login, now)
+    context = TokenContext.of_session(session)
+    issued = await parts.access_tokens.issue(context, await parts.keys.signer(now), now)
+    members = {"sub": session.subject, "client_id": session.family.client_id, "sid": session.sid}
+    more = {"jti": issued.token_id} if replaces is None else {"jti": issued.token_id, "replaces": replaces.sid}
+    await parts.store.add_session(session, [Record(event=event, at=now, members={**members, **more})])
+    return tokens_of(parts, session, issued, refreshable="refresh_token" in client.grants)
+
+
+async def step_up(parts: Parts, session: Session, login: Login) -> Tokens:
+    """Begin a session in place of another, which ends (RFC 9470): a refresh never says more about the login.
+
+    Raises:
+        ClaimsError, GrantError, StoreUnavailable: as `begin`. In doubt both live, and nobody has the new one's tokens.
+    """
+    tokens = await begin(parts, login, event="token.stepped_up", replaces=session)
+    await end_session(parts, session, reason="step_up")
+    return tokens
+
+
+async def end_session(parts: Parts, session: Session, *, reason: str) -> None:
+    """End a session, and its access tokens with it."""
+    now = await parts.store.now()
+    members = {"sid": session.sid, "sub": session.subject, "client_id": session.family.client_id, "reason": reason}
+    await parts.store.end(
+        id=session.id,
+        reason=reason,
+        entries=[Entry(seq=0, kind="s", key=key_of(parts.issuer, "s", session.sid), until=lasting(parts, now))],
+        records=[Record(event="revoke.session", at=now, members=members)],
+    )
+
+
+async def for_client(parts: Parts, client: Client, asked: ClientCredentialsRequest) -> Tokens:
+    """Make an access token for a client in its own name (RFC 6749 section 4.4); it gets no refresh token.
+
+    Raises:
+        GrantError: `unauthorized_client`, `invalid_scope`, `invalid_target`.
+        ClaimsError: the mapper has failed.
+        StoreUnavailable: the store cannot be asked.
+    """
+    if "client_credentials" not in client.grants:
+        raise GrantError(Fault.UNAUTHORIZED_CLIENT)
+    context = TokenContext(
+        # RFC 9068 section 2.2: `sub` is the client where no user takes part
+        subject=client.client_id,
+        client_id=client.client_id,
+        audience=narrowed_audience(asked.resources, client.audience) if asked.resources else (*client.audience[:1],),
+        scopes=narrowed(asked.scopes, [*client.scopes]),
+    )
+    now = await parts.store.now()
+    issued = await parts.access_tokens.issue(context, await parts.keys.signer(now), now)
+    members = {"sub": client.client_id, "client_id": client.client_id, "jti": issued.token_id}
+    await parts.note(Record(event="token.issued", at=now, members=members))
+    return Tokens(
+        access_token=issued.token,
+        refresh_token=None,
+        expires_in=issued.expires_in,
+        expires_at=issued.expires_at,
+        scopes=issued.scopes,
+    )
+
+
+def tokens_of(parts: Parts, session: Session, issued: Issued, *, refreshable: bool = True) -> Tokens:
+    """Return the newest refresh token of a session, with an access token that was made for it."""
+    family = session.family
+    refresh_token = parts.refresh_tokens.write(session.id, family.generation, session.key_version)
+    return Tokens(
+        access_token=issued.token,
+        refresh_token=refresh_token if refreshable else None,
+        expires_in=issued.expires_in,
+        expires_at=issued.expires_at,
+        scopes=issued.scopes,
+        sid=session.sid,
+        session_until=min(family.idle_until, family.absolute_until),
+        bound=family.proof is not None and family.proof[0] == "jkt",
+    )
+
+
+def narrowed_audience(asked: Sequence[str], granted: Collection[str]) -> tuple[str, ...]:
+    """Return whom an access token is for: those that are asked for (RFC 8707 section 2.2).
+
+    Raises:
+        GrantError: `invalid_target`: one of them was not granted.
+    """
+    if not {*asked} <= {*granted}:
+        raise GrantError(Fault.INVALID_TARGET)
+    return tuple(asked)
+
+
+def lasting(parts: Parts, now: float) -> float:
+    """Return when the last access token has expired that is made now."""
+    return now + parts.access_tokens.lifetime
+
+
+def _session(parts: Parts, login: Login, now: float) -> Session:
+    rotation = parts.rotation
+    family = Family(
+        client_id=login.client_id,
+        proof=login.proof,
+        generation=0,
+        rotated_at=now,
+        idle_until=now + rotation.idle,
+        absolute_until=now + rotation.absolute,
+    )
+    return Session(
+        id=token_bytes(FAMILY_BYTES),
+        key_version=parts.refresh_tokens.current,
+        subject=login.subject,
+        tenant=login.tenant,
+        scopes=tuple(sorted({*login.scopes})),
+        audience=login.audience,
+        auth_time=now if login.auth_time is None else login.auth_time,
+        acr=login.acr,
+        amr=login.amr,
+        claims=login.claims,
+        created_at=now,
+        family=family,
+    )
+
+
+def login_again(session: Session, *, acr: str | None, amr: tuple[str, ...], auth_time: float | None) -> Login:
+    """Return what a session was begun with, with another authentication."""
+    return Login(
+        subject=session.subject,
+        client_id=session.family.client_id,
+        audience=session.audience,
+        scopes=session.scopes,
+        tenant=session.tenant,
+        acr=acr,
+        amr=amr,
+        auth_time=auth_time,
+        claims=session.claims,
+        proof=session.family.proof,
+    )

@@ -1,0 +1,82 @@
+"""A session, a user, a client, a token or a signing key -> its revocation, in the store and for resource servers."""
+
+from __future__ import annotations
+
+import asyncio
+from math import floor
+from typing import Any
+
+from jwt_asgi._core.revocation import Entry, EntryKind, key_of
+from jwt_asgi.issuer.clients import Client
+from jwt_asgi.issuer.confirmations import session_id
+from jwt_asgi.issuer.issuing import Parts, end_session, lasting
+from jwt_asgi.issuer.own_tokens import read_access_token
+from jwt_asgi.issuer.refresh_token import PREFIX
+from jwt_asgi.issuer.types import Record
+
+__all__ = ["revoke_all_of", "revoke_session", "revoke_token"]
+
+
+async def revoke_session(parts: Parts, sid: str, *, reason: str) -> int:
+    """End a session; return 1, or 0 where there is none that lives."""
+    found = session_id(sid)
+    session = None if found is None else await parts.store.session(found)
+    if session is None or not session.family.is_live(await parts.store.now()):
+        return 0
+    await end_session(parts, session, reason=reason)
+    return 1
+
+
+async def revoke_all_of(parts: Parts, *, subject: str | None = None, client_id: str | None = None, reason: str) -> int:
+    """End every session of a user or of a client, and refuse all access tokens that were issued until now.
+
+    A token says in whole seconds when it was issued. So this waits until the next one begins: whoever logs in when it
+    has returned has tokens that are good.
+    """
+    now = await parts.store.now()
+    kind: EntryKind = "c" if subject is None else "u"
+    value = client_id if subject is None else subject
+    assert value is not None  # noqa: S101 - the caller gives one of them
+    entry = Entry(seq=0, kind=kind, key=key_of(parts.issuer, kind, value), until=lasting(parts, now) + 1, before=now)
+    name, event = ("sub", "revoke.subject") if kind == "u" else ("client_id", "revoke.client")
+    record = Record(event=event, at=now, members={name: value, "reason": reason})
+    ended = await parts.store.end(
+        subject=subject, client_id=client_id, reason=reason, entries=[entry], records=[record]
+    )
+    await asyncio.sleep(floor(now) + 1 - now)
+    return len(ended)
+
+
+async def revoke_token(parts: Parts, token: str, *, client: Client | None = None, reason: str) -> bool:
+    """Take one token back, if it is the client's: a refresh token with its session, an access token alone.
+
+    Returns whether there was something to take back; RFC 7009 section 2.2 tells a client nothing of that.
+    """
+    if token.startswith(PREFIX):
+        return await _revoke_refresh_token(parts, token, client, reason)
+    now = await parts.store.now()
+    read = read_access_token(token, parts.keys.public, issuer=parts.issuer, now=now)
+    if read is None:
+        return False
+    claims, _ = read
+    if client is not None and claims["client_id"] != client.client_id:
+        return False
+    members: dict[str, Any] = {name: claims[name] for name in ("jti", "sub", "client_id", "sid") if name in claims}
+    key = key_of(parts.issuer, "j", claims["jti"])
+    await parts.store.end(
+        reason=reason,
+        entries=[Entry(seq=0, kind="j", key=key, until=claims["exp"])],
+        records=[Record(event="revoke.token", at=now, members={**members, "reason": reason})],
+    )
+    return True
+
+
+async def _revoke_refresh_token(parts: Parts, token: str, client: Client | None, reason: str) -> bool:
+    shown = parts.refresh_tokens.read(token)
+    session = None if shown is None else await parts.store.session(shown.family)
+    if session is None or (client is not None and session.family.client_id != client.client_id):
+        return False
+    if not session.family.is_live(await parts.store.now()):
+        return False
+    await end_session(parts, session, reason=reason)
+    return True

@@ -1,0 +1,177 @@
+"""The signing keys as this process knows them: which one signs now, and what is published; read anew all the time.
+
+Every process reads the keys at least each 30 seconds, and a handover is decided a minute ahead (`KeySchedule.settle`):
+so by then all processes know of it. One that has not been able to read them for a minute signs nothing, as a key may
+have been revoked meanwhile; what it publishes stays, since verifiers need it most when little else works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from jwt_asgi._core.jwks import KeySet, import_keys
+from jwt_asgi._core.revocation import keyer_of
+from jwt_asgi.issuer import keyring
+from jwt_asgi.issuer.errors import StoreUnavailable
+from jwt_asgi.issuer.key_schedule import KeySchedule
+from jwt_asgi.issuer.signing import Document, Keychain, SigningKey, jwks_document
+from jwt_asgi.issuer.types import KeyChange, Record, Store, StoredKey
+
+__all__ = ["READ_EVERY", "SigningKeys"]
+
+READ_EVERY: Final = 30.0
+"""Seconds: at least twice in `KeySchedule.settle`."""
+
+logger = logging.getLogger("jwt_asgi")
+
+
+class SigningKeys:
+    """Signs with what the store has.
+
+    Args:
+        store: Where the keys are.
+        keychain: Opens them.
+        schedule: When they change.
+        issuer: Whose they are.
+        clock: Seconds, for the age of what was read.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        keychain: Keychain,
+        schedule: KeySchedule,
+        *,
+        issuer: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Have read nothing yet."""
+        self._store, self._keychain, self._schedule, self._issuer = store, keychain, schedule, issuer
+        self._clock = clock
+        self._reading: asyncio.Lock | None = None
+        self._read_at: float | None = None
+        self._stored: Sequence[StoredKey] = ()
+        self._opened: dict[str, SigningKey] = {}
+        self._document = Document(b'{"keys":[]}', '""')
+        self._public = KeySet(())
+
+    @property
+    def document(self) -> Document:
+        """The key set as it is published."""
+        return self._document
+
+    @property
+    def stored(self) -> Sequence[StoredKey]:
+        """All keys, as they were read last."""
+        return self._stored
+
+    @property
+    def age(self) -> float | None:
+        """How many seconds ago they were read; None: never."""
+        return None if self._read_at is None else self._clock() - self._read_at
+
+    @property
+    def public(self) -> KeySet:
+        """The published keys, to verify with."""
+        return self._public
+
+    async def look(self) -> None:
+        """Do what is due by the schedule, and read what there is then.
+
+        Raises:
+            ConfigurationError: the keys do not open with these master keys, or cannot be.
+            StoreUnavailable: the store cannot be asked.
+        """
+        stored, now = await self._store.keys(), await self._store.now()
+        if _is_something(keyring.decide(stored, now, self._schedule, self._keychain.mint)):
+            stored = await self._store.change_keys(self._due)
+        keyring.check_keys(stored, now, self._schedule)
+        self._take(stored, now)
+
+    async def look_once(self) -> None:
+        """Read the keys; who comes while that is under way waits for it, and does not ask again."""
+        if self._reading is None:
+            self._reading = asyncio.Lock()
+        before = self._read_at
+        async with self._reading:
+            if self._read_at == before:
+                await self.look()
+
+    async def rotate(self, *, alg: str | None = None, unannounced: bool = False, reason: str = "asked") -> None:
+        """Hand over to a new key ahead of time, as `keyring.rotate_now`."""
+
+        def decided(keys: Sequence[StoredKey], now: float) -> KeyChange:
+            mint = self._keychain.mint
+            return keyring.rotate_now(keys, now, self._schedule, mint, alg=alg, unannounced=unannounced)
+
+        await self._change(decided, "key.rotate", {"alg": alg, "reason": reason})
+
+    async def revoke(self, kid: str, *, reason: str) -> None:
+        """Take a key back at once, as `keyring.revoke`.
+
+        Raises:
+            LookupError: there is no such key.
+        """
+        digest = keyer_of(self._issuer, "k")
+
+        def decided(keys: Sequence[StoredKey], now: float) -> KeyChange:
+            return keyring.revoke(keys, kid, now, self._schedule, self._keychain.mint, digest)
+
+        await self._change(decided, "revoke.key", {"kid": kid, "reason": reason})
+
+    async def reseal(self) -> int:
+        """Seal every key with the newest master key; return how many were not. Then the older one can be taken away."""
+        count = 0
+
+        def decided(keys: Sequence[StoredKey], _now: float) -> KeyChange:
+            nonlocal count
+            resealed = self._keychain.resealed(keys)
+            count = len(resealed)
+            return KeyChange(keys=resealed)
+
+        stored = await self._store.change_keys(decided)
+        self._take(stored, await self._store.now())
+        return count
+
+    async def signer(self, now: float) -> SigningKey:
+        """Return the key that signs at this time.
+
+        Raises:
+            ConfigurationError: as `look`.
+            StoreUnavailable: the keys were not read lately, and cannot be now.
+        """
+        if self._read_at is None or self._clock() - self._read_at > self._schedule.settle:
+            await self.look_once()
+        key = keyring.signer(self._stored, now, self._schedule.algorithms)
+        opened = None if key is None else self._opened.get(key.kid)
+        if opened is None:
+            raise StoreUnavailable("there is no signing key")
+        return opened
+
+    async def _change(
+        self, decided: Callable[[Sequence[StoredKey], float], KeyChange], event: str, members: dict[str, str | None]
+    ) -> None:
+        record = Record(event=event, at=await self._store.now(), members=members)
+        stored = await self._store.change_keys(decided, [record])
+        self._take(stored, await self._store.now())
+
+    def _due(self, keys: Sequence[StoredKey], now: float) -> KeyChange:
+        return keyring.decide(keys, now, self._schedule, self._keychain.mint)
+
+    def _take(self, stored: Sequence[StoredKey], now: float) -> None:
+        opened = self._keychain.open(keyring.published(stored, now))
+        document = jwks_document(opened)
+        if document.etag != self._document.etag:
+            logger.info("signing keys: %s are published", ", ".join(key.kid for key in opened))
+            self._document = document
+            self._public = import_keys({"keys": [dict(key.public) for key in opened]})
+        self._stored, self._opened = stored, {key.kid: key for key in opened}
+        self._read_at = self._clock()
+
+
+def _is_something(change: KeyChange) -> bool:
+    return bool(change.keys or change.entries or change.records)
