@@ -117,9 +117,7 @@ def _parts(setup: Setup) -> tuple[KeySchedule, SigningKeys]:
 
 
 async def _opened(setup: Setup) -> list[StoredKey]:
-    """Return the keys, if they open: with master keys that are not its own, a service would be given keys that it
-    cannot use.
-    """
+    """Return the keys, if they open: made with other master keys, one would be nothing that the service can use."""
     keys = await setup.store.keys()
     if setup.keychain is not None:
         setup.keychain.open(published(keys, await setup.store.now()))
