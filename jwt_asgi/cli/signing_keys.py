@@ -87,7 +87,7 @@ def run_revoke(options: argparse.Namespace) -> int:
         ]
         now_signs = signer(keys, now, _algorithms(setup))
         if now_signs is not None:
-            news.append(f"{now_signs.kid} signs {now_signs.alg} now; running services know of it within 30 seconds")
+            news.append(f"{now_signs.kid} signs {now_signs.alg} now; running services know of it within seconds")
         _tell(options, news, changed=changed, keys=_rows(setup, keys, now))
         return _OK
 
