@@ -66,6 +66,7 @@ BOUNDARIES = {
     "httpx": {"_keys/fetch.py", "testing/async_client.py"},
     "valkey": set(),  # by name, and only where it is used
     "redis": set(),
+    "limits": {"issuer/rate_limits.py", "issuer/rate_counters.py"},
     "cachetools": {"_keys/remote.py", "issuer/confirmations.py", "tenants.py"},
     "fastapi": {"fastapi.py"},
     "starlette": {

@@ -19,6 +19,8 @@ Then what signs, seals and authenticates:
     feed.py                publishes revocations: a stream, and answers over HTTP
     clients.py             what is registered of a client
     authentication.py      a request -> who the client says it is, and whether that is so
+    rate_limits.py         how often it may be asked, by whom: 429 beyond that
+    rate_counters.py       what that is counted with: memory that has a bound, or Valkey or Redis
 
 Then the service, and how it is reached:
 
@@ -36,10 +38,12 @@ Then the service, and how it is reached:
     metadata.py            what it says of itself
     answers.py             errors and tokens -> answers of HTTP
 
-And where it is kept:
+And where it is kept, and written down:
 
     types.py               the values that the parts hand to each other, and what a store promises
     errors.py              the store could not be asked
+    audit_events.py        names of events, and records in which no secret is
+    audit_log.py           writes records to the store in batches, and tells them to sinks
     store/                 where it is kept: a file of SQLite, or PostgreSQL
 """
 
