@@ -14,7 +14,9 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from jwt_asgi._core.policy import seconds
+from jwt_asgi.errors import ConfigurationError
 from jwt_asgi.issuer.confirmations import Confirmations
+from jwt_asgi.issuer.errors import StoreUnavailable
 from jwt_asgi.issuer.feed import RevocationLog
 from jwt_asgi.issuer.signing_keys import READ_EVERY, SigningKeys
 from jwt_asgi.issuer.types import Store
@@ -25,6 +27,9 @@ PULL_EVERY: Final = 0.5
 CONFIRM_EVERY: Final = 1.0
 PAUSE: Final = 0.05
 """Between two batches of garbage: others write meanwhile."""
+
+_TOLD: Final = (StoreUnavailable, ConfigurationError)
+"""Exceptions of which it is known that they hold no secret."""
 
 logger = logging.getLogger("jwt_asgi")
 
@@ -99,7 +104,8 @@ class Housekeeping:
                 await work()
             except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the loop
                 if not failing:
-                    logger.warning("%s: %s; it is tried again", name, error)
+                    told = error if isinstance(error, _TOLD) else type(error).__name__
+                    logger.warning("%s: %s; it is tried again", name, told)
                 failing = True
             else:
                 if failing:

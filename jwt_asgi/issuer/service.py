@@ -19,6 +19,7 @@ from jwt_asgi.issuer.grants import ClientCredentialsRequest, RefreshRequest
 from jwt_asgi.issuer.housekeeping import Housekeeping
 from jwt_asgi.issuer.issuing import Login, Parts, Tokens
 from jwt_asgi.issuer.key_schedule import KeySchedule
+from jwt_asgi.issuer.metadata import check_issuer
 from jwt_asgi.issuer.rotation import Proof, RotationPolicy
 from jwt_asgi.issuer.sealing import MasterKeys
 from jwt_asgi.issuer.signing import Keychain
@@ -71,7 +72,7 @@ class TokenService:
     ) -> None:
         """Check every option."""
         access_tokens = AccessTokens(issuer=issuer, lifetime=lifetime, audiences=audiences, mapper=mapper)
-        self.issuer = issuer
+        self.issuer = check_issuer(issuer)
         self.lifetime = access_tokens.lifetime
         self.rotation = RotationPolicy() if rotation is None else rotation
         self.schedule = KeySchedule(longest_token=lifetime) if schedule is None else schedule
