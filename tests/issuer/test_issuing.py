@@ -119,7 +119,7 @@ async def test_a_login_that_is_under_way_while_everything_is_revoked_is_none(nam
         world.clock.now += 0.99
         login = asyncio.ensure_future(world.login())
         await gate.reached.wait()
-        await world.service.revoke(**named)  # type: ignore[arg-type]
+        await world.service.revoke(**named)
         gate.opened.set()
         with pytest.raises(GrantError):
             await login

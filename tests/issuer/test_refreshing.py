@@ -78,7 +78,8 @@ async def test_what_was_not_granted_changes_nothing() -> None:
 async def test_nothing_is_told_of_a_session_to_another_client_nor_of_one_that_is_over() -> None:
     async with running() as world:
         first = await world.login()
-        for more in ({}, {"scopes": ["admin"]}, {"resources": ["https://other.test"]}):
+        asked: list[dict[str, Any]] = [{}, {"scopes": ["admin"]}, {"resources": ["https://other.test"]}]
+        for more in asked:
             assert not await refused(world, first.refresh_token, client_id="phone", **more)
         await world.service.revoke(session=first.sid)
         assert await refused(world, first.refresh_token, scopes=["admin"])
@@ -158,7 +159,13 @@ async def test_a_mapper_that_fails_for_long_ends_no_session(times: int) -> None:
     async with running(mapper=mapper) as world:
         first = await world.login()
         before = await family_of(world, first.sid)
-        wrong = [OSError("the directory is away"), GrantError(Fault.INVALID_GRANT), None, {"sub": "eve"}, {"roles": 1}]
+        wrong: list[Any] = [
+            OSError("the directory is away"),
+            GrantError(Fault.INVALID_GRANT),
+            None,
+            {"sub": "eve"},
+            {"roles": 1},
+        ]
         wrong += [{"roles": ["x" * 5000]}]
         for number in range(times):
             answers.append(wrong[number % len(wrong)])

@@ -58,7 +58,7 @@ async def test_all_that_somebody_has_ends_and_the_next_login_is_good(named: dict
         world.clock.now += 0.98
         tokens = [await world.login() for _ in range(3)]
         eve = await world.login(subject="eve", client_id="phone")
-        assert await world.service.revoke(**named) == 3  # type: ignore[arg-type]
+        assert await world.service.revoke(**named) == 3
         assert [await covered(world, each.access_token) for each in tokens] == [True] * 3
         assert not await covered(world, eve.access_token)
         world.clock.now += 0.03
