@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 
-from jwt_asgi import Decision, JWTMiddleware, KeyCaching, Reason, TrustedIssuer, Verifier
+from jwt_asgi import Decision, Hook, JWTMiddleware, KeyCaching, Reason, TrustedIssuer, Verifier
 from jwt_asgi._keys.remote import RemoteKeys
 from jwt_asgi.revocation import FromStore, RevocationFeed
 from jwt_asgi.types import ASGIScope, FetchResponse, Receive, Send
@@ -91,10 +91,10 @@ async def telling(url: str, *, clock: Clock | None = None, processes: int = 2, *
         story = Story(worlds, None, clock)  # type: ignore[arg-type]
         trusted = TrustedIssuer(issuer=ISSUER, audience=API, algorithms=["ES256"], fetch=story.fetch)
         trusted.keys = RemoteKeys(ISSUER, jwks_uri=None, fetch=story.fetch, caching=KeyCaching(), clock=clock)
-        feed = RevocationFeed(FromStore(service.store.entries), issuer=ISSUER, on_stale="deny", interval=POLL)  # type: ignore[arg-type]
+        feed = RevocationFeed(FromStore(service.store.entries), issuer=ISSUER, on_stale="deny", interval=POLL)
         verifier = Verifier(trusted, clock=clock, revocation=feed)
         decisions: list[Decision] = []
-        hooks = [decisions.append, service.confirmations]
+        hooks: list[Hook] = [decisions.append, service.confirmations]
         story.resource = Resource(JWTMiddleware(_welcome, verifier=verifier, hooks=hooks), verifier, decisions)
         stack.push_async_callback(feed.aclose)
         yield story
