@@ -31,6 +31,7 @@ Then the service, and how it is reached:
     introspection.py       a token -> what may be said of it to who asks
     own_tokens.py          an access token -> its claims, if this service signed it, and whether it is revoked
     signing_keys.py        the signing keys as this process knows them
+    together.py            what many ask for at once is done once
     confirmations.py       an access token was seen, so the refresh token beside it has arrived
     housekeeping.py        what is done again and again while the service runs
     endpoints.py           the ASGI application: token, revocation, introspection, keys, metadata
