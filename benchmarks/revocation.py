@@ -31,6 +31,7 @@ from jwt_asgi.revocation import FromStore, FromValkey, RevocationFeed
 ISSUER = "https://issuer.test"
 LIVE = 1_000_000
 SLICE = 256
+BATCH = 100
 NOW = 1_800_000_000
 PREFIX = "bench:revocations"
 TABLE = "CREATE TABLE revocation(seq INTEGER PRIMARY KEY AUTOINCREMENT, kind, key, until, before)"
@@ -78,13 +79,16 @@ def lookup(revoked: Revoked) -> tuple[float, float]:
 
 
 def least(tokens: Sequence[TokenKeys], revoked: Revoked) -> float:
-    best = 1e9
+    """Microseconds for one: the least that each batch took, each between the others, which take the CPU's caches."""
+    batches = [tokens[begin : begin + BATCH] for begin in range(0, len(tokens), BATCH)]
+    best = [1e9] * len(batches)
     for _ in range(15):
-        began = time.perf_counter()
-        for token in tokens:
-            revoked.covers(token)
-        best = min(best, time.perf_counter() - began)
-    return best / len(tokens) * 1e6
+        for number, batch in enumerate(batches):
+            began = time.perf_counter()
+            for token in batch:
+                revoked.covers(token)
+            best[number] = min(best[number], time.perf_counter() - began)
+    return sum(best) / len(tokens) * 1e6
 
 
 def weigh(cut_off: float, pipe: Connection) -> None:
