@@ -74,6 +74,7 @@ Beside the way:
         issuer.py             TestIssuer: an issuer in the test's process, tokens, rotation, outage, time
         configured.py         an application -> what it trusts, for an issuer in place of its own
         standing_in.py        what looks for keys, or asks for the time, gets them from the test for a block
+        revocations.py        what it has revoked, and the feeds that hear of it
         tokens.py             keywords -> claims, written as the profile reads them
         bad_tokens.py         a reason -> a token that is refused for it
         signing.py            the issuer's own keys

@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 class ConnectionExpired(OSError):  # noqa: N818 - the name says what is the case
-    """The token of this connection has expired, or was revoked, so it is closed: what `send` raises on a closed connection."""
+    """The token of this connection is good no more, so it is closed: what `send` raises on a closed connection."""
 
 
 class Deadline(ABC):

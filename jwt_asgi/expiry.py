@@ -54,7 +54,7 @@ class Credentials(Protocol):
 
 
 class ExpiringPassage(Passage):
-    """A passage that is closed when its token expires or is revoked. Nothing is timed before it turns out to be a long one."""
+    """A passage that is closed when its token expires or is revoked. Nothing is timed before it is a long one."""
 
     renewable: Callable[[], Credentials] | None = None
     """Returns what messages may renew, when it is needed; None: the token stays what it was."""

@@ -75,7 +75,7 @@ class Verifier:
         self._families = tuple(issuer for issuer in issuers if isinstance(issuer, IssuerFamily))
         self._clock = clock
         self._cache = TokenCache(token_cache)
-        self._feeds = self._feeds_of((revocation,) if isinstance(revocation, RevocationFeed) else tuple(revocation))
+        self._feeds = self._feeds_of(tuple(revocation) if isinstance(revocation, (list, tuple)) else (revocation,))
 
     @property
     def issuers(self) -> tuple[TrustedIssuer | IssuerFamily, ...]:
@@ -289,11 +289,12 @@ class Verifier:
         except TokenError:
             raise error from None
 
-    def _feeds_of(self, feeds: tuple[RevocationFeed, ...]) -> dict[str, RevocationFeed]:
-        if not all(isinstance(feed, RevocationFeed) for feed in feeds):
+    def _feeds_of(self, feeds: Sequence[object]) -> dict[str, RevocationFeed]:
+        known = [feed for feed in feeds if isinstance(feed, RevocationFeed)]
+        if len(known) != len(feeds):
             raise ConfigurationError("revocation", "expected RevocationFeed(...), or several")
-        found = {issuer: feed for feed in feeds for issuer in feed.issuers}
-        if len(found) != sum(len(feed.issuers) for feed in feeds):
+        found = {issuer: feed for feed in known for issuer in feed.issuers}
+        if len(found) != sum(len(feed.issuers) for feed in known):
             raise ConfigurationError("revocation", "expected one feed for each issuer")
         if not self._families and (strange := sorted(found.keys() - self._issuers.keys())):
             detail = f"{', '.join(strange)} is none of the issuers, so that it would judge no token"
