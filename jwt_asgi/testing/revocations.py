@@ -27,9 +27,10 @@ def row_to_revoke(issuer: str, now: float, **named: str | None) -> Row:
     Raises:
         ConfigurationError: it is not one that is named, or a token without `jti`.
     """
-    [(name, value), *others] = [(name, value) for name, value in named.items() if value is not None] or [("", "")]
-    if others or not isinstance(value, str) or not value:
+    given = [(name, value) for name, value in named.items() if value is not None]
+    if len(given) != 1 or not isinstance(given[0][1], str) or not given[0][1]:
         raise ConfigurationError("revoke", f"expected one of {', '.join(_KINDS)}, as session='...'")
+    [(name, value)] = given
     if name == "token":
         value = parse_token(value).claims.get("jti")
         if not isinstance(value, str):
