@@ -22,6 +22,7 @@ __all__ = ["BINS", "CUT_OFF_BINS", "MOST_ENTRIES", "Revoked", "TokenKeys", "keys
 
 BINS: Final = 2**15
 CUT_OFF_BINS: Final = 2**12
+_BINS_EACH: Final = BINS // CUT_OFF_BINS
 MOST_ENTRIES: Final = 10_000_000
 """More than that is a mistake at the other end."""
 
@@ -132,8 +133,8 @@ class Revoked:
             at = self._swept
             self._swept = (at + 1) % BINS
             self._sweep(self._whole, at, _WHOLE, limit)
-            if at < CUT_OFF_BINS:
-                self._sweep(self._cut_off, at, _CUT_OFF, limit)
+            if not at % _BINS_EACH:
+                self._sweep(self._cut_off, at // _BINS_EACH, _CUT_OFF, limit)
 
     def _sweep(self, bins: list[bytes], at: int, size: int, limit: bytes) -> None:
         if old := bins[at]:
