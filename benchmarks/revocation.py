@@ -106,7 +106,12 @@ def weigh(cut_off: float, pipe: Connection) -> None:
 def memory(_: argparse.Namespace) -> list[Figure]:
     """A million entries in a process of their own."""
     figures: list[Figure] = []
-    for name, share in (("sessions alone", 0.0), ("a fifth of users", 0.2), ("four fifths of users", 0.8), ("users alone", 1.0)):
+    for name, share in (
+        ("sessions alone", 0.0),
+        ("a fifth of users", 0.2),
+        ("four fifths of users", 0.8),
+        ("users alone", 1.0),
+    ):
         here, there = multiprocessing.get_context("spawn").Pipe(duplex=False)
         child = multiprocessing.get_context("spawn").Process(target=weigh, args=(share, there))
         child.start()

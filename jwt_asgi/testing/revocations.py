@@ -26,15 +26,17 @@ def row_to_revoke(issuer: str, now: float, **named: str | None) -> Row:
 
     Raises:
         ConfigurationError: it is not one that is named, or a token without `jti`.
+        TokenError: what is given as a token is none.
     """
     given = [(name, value) for name, value in named.items() if value is not None]
     if len(given) != 1 or not isinstance(given[0][1], str) or not given[0][1]:
         raise ConfigurationError("revoke", f"expected one of {', '.join(_KINDS)}, as session='...'")
     [(name, value)] = given
     if name == "token":
-        value = parse_token(value).claims.get("jti")
-        if not isinstance(value, str):
+        token_id = parse_token(value).claims.get("jti")
+        if not isinstance(token_id, str):
             raise ConfigurationError("revoke", "expected a token with `jti`, by which it is revoked")
+        value = token_id
     kind = _KINDS[name]
     return row_of(Entry(seq=0, kind=kind, key=key_of(issuer, kind, value), until=now + _LASTING, before=now))
 

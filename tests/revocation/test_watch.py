@@ -148,7 +148,8 @@ async def test_a_connection_that_ends_by_itself_is_not_looked_at_any_more(kind: 
 
 def test_an_event_loop_that_has_ended_is_forgotten() -> None:
     revoked = Revoked()
-    watches, ended = Watches(revoked, lambda: None), []
+    watches = Watches(revoked, lambda: None)
+    ended: list[int] = []
     keys = marks("a")
 
     async def leave() -> None:
@@ -165,7 +166,8 @@ def test_an_event_loop_that_has_ended_is_forgotten() -> None:
 
 async def test_many_connections_are_looked_at_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "AT_ONCE", 10)
-    ledger, revoked, ended = Ledger(), Revoked(), []
+    ledger, revoked = Ledger(), Revoked()
+    ended: list[int] = []
     watches = Watches(revoked, lambda: None)
     for number in range(35):
         watches.add(keys_of(NAME, session=str(number)), partial(ended.append, number))
