@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -16,7 +17,7 @@ from jwt_asgi._core.revoked import Revoked, keys_of
 from jwt_asgi.revocation import FromStore, RevocationFeed, watch
 from jwt_asgi.revocation.watch import Watches
 from jwt_asgi.testing import SigningKeys, TestIssuer
-from jwt_asgi.types import ASGIApp, Receive, Send
+from jwt_asgi.types import ASGIApp, Clock, Receive, Send
 from tests.connection import DISCONNECT, OPENINGS, Connection, last, piece, until
 from tests.revocation.ledger import ISSUER as NAME
 from tests.revocation.ledger import Ledger, marks
@@ -29,14 +30,25 @@ either_kind = pytest.mark.parametrize("kind", ["websocket", "http"])
 class Service:
     """An application behind a door whose feed reads from a ledger."""
 
-    def __init__(self, app: ASGIApp, **options: Any) -> None:
+    def __init__(self, app: ASGIApp, *, clock: Clock = time.time, **options: Any) -> None:
         self.ledger = Ledger()
         self.feed = RevocationFeed(FromStore(self.ledger.entries), issuer=NAME, on_stale="deny", interval=0.02)
-        verifier = Verifier(TrustedIssuer(**ISSUER.options()), revocation=self.feed)
+        verifier = Verifier(TrustedIssuer(**ISSUER.options()), revocation=self.feed, clock=clock)
         self.door = JWTMiddleware(app, verifier=verifier, **options)
 
     def watched(self) -> int:
         return sum(len(there) for _, there in self.feed._poller.watches._loops.values())
+
+
+class Halted:
+    """The time, which stands still until a connection is let in, however slow the machine is."""
+
+    def __init__(self) -> None:
+        self.began = time.time()
+        self.runs_since: float | None = None
+
+    def __call__(self) -> float:
+        return self.began if self.runs_since is None else self.began + time.monotonic() - self.runs_since
 
 
 def token(session: str = "a", **options: Any) -> str:
@@ -131,6 +143,28 @@ async def test_a_renewed_connection_is_judged_by_its_new_token() -> None:
         assert connection.types == ["accept"]
         service.ledger.revoke("b")
     assert connection.types == ["accept", "close"]
+    await service.feed.aclose()
+
+
+@on_both
+@either_kind
+async def test_one_that_has_expired_and_cleans_up_is_ended_once(kind: str) -> None:
+    clock = Halted()
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        clock.runs_since = time.monotonic()
+        try:
+            await waiting([], scope, receive, send)
+        finally:
+            with anyio.CancelScope(shield=True):
+                service.ledger.revoke("a")
+                await until(lambda: service.feed.status().counters["ended"] == 1)
+
+    service = Service(app, clock=clock)
+    connection = Connection(kind, ISSUER.token(claims={"sid": "a", "exp": clock.began + 0.1 - 30}))
+    await connection.run(service.door)
+    assert connection.sent[-1] == last(kind)
+    assert connection.sent.count(last(kind)) == 1
     await service.feed.aclose()
 
 
