@@ -22,7 +22,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, Field
 
-from jwt_asgi import AccessToken, JWTMiddleware, LoggingHook, Profile, Scope, TrustedIssuer, Verifier
+from jwt_asgi import AccessToken, JWTMiddleware, LoggingHook, Profile, Scope
 from jwt_asgi.fastapi import REFUSALS, CurrentToken, require
 from jwt_asgi.issuer import Client, MasterKeys, TokenService, in_process, token_endpoints
 from jwt_asgi.revocation import FromStore, RevocationFeed
@@ -131,19 +131,6 @@ async def log_out_everywhere(token: CurrentToken, service: Service) -> None:
     await service.revoke(subject=str(token.subject), reason="logout_everywhere")
 
 
-def verifier_of(service: TokenService, audience: str) -> Verifier:
-    """Trust the service in this process, and refuse what it has revoked."""
-    trusted = TrustedIssuer(
-        issuer=service.issuer,
-        audience=audience,
-        algorithms=["ES256"],
-        profile=Profile.RFC9068,
-        fetch=in_process(service),
-    )
-    feed = RevocationFeed(FromStore(service.store.entries), issuer=service.issuer, on_stale="deny")
-    return Verifier(trusted, revocation=feed)
-
-
 def create_app() -> FastAPI:
     url = os.environ.get("URL", "http://127.0.0.1:8000")
     service = TokenService(
@@ -166,7 +153,12 @@ def create_app() -> FastAPI:
     app.mount("/auth", token_endpoints(service))
     app.add_middleware(
         JWTMiddleware,
-        verifier=verifier_of(service, url),
+        issuer=service.issuer,
+        audience=url,
+        algorithms=["ES256"],
+        profile=Profile.RFC9068,
+        fetch=in_process(service),
+        revocation=RevocationFeed(FromStore(service.store.entries), issuer=service.issuer, on_stale="deny"),
         exempt=["/", "/login", "/auth/*", "/docs", "/openapi.json"],
         # Who uses an access token has received the refresh token beside it
         hooks=[LoggingHook(), service.confirmations],

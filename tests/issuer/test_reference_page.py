@@ -12,6 +12,7 @@ import pytest
 from starlette.routing import Route
 
 from jwt_asgi.issuer import Client, Fault, KeySchedule, MasterKeys, RotationPolicy, TokenService, token_endpoints
+from jwt_asgi.issuer.audit_events import AuditEvent
 from jwt_asgi.issuer.signing import SIGNING_ALGORITHMS
 from jwt_asgi.issuer.store.schema import VERSION_TABLE, metadata
 
@@ -68,3 +69,11 @@ def test_every_table_error_and_algorithm_is_there() -> None:
     others = {Fault.INVALID_TOKEN, Fault.INSUFFICIENT_SCOPE, Fault.UNSUPPORTED_TOKEN_TYPE}
     assert all(f"`{fault.value}`" in PAGE for fault in {*Fault} - others)
     assert all(f"`{alg}`" in PAGE for alg in SIGNING_ALGORITHMS)
+
+
+def test_every_event_is_there_and_no_other() -> None:
+    table = PAGE.partition("## Events")[2].partition("## ")[0]
+    assert {event.value for event in AuditEvent} == set(re.findall(r"`([a-z]+(?:\.[a-z_]+)?)`", table)) - {
+        "behind",
+        "refused",
+    }
