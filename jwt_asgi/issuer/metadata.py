@@ -27,19 +27,23 @@ def metadata_of(issuer: str) -> Metadata:
     """Return the document of an issuer whose endpoints are under its URL."""
     base = issuer.rstrip("/")
     token, revocation, introspection = f"{base}/token", f"{base}/revoke", f"{base}/introspect"
+    algorithms = [*ASYMMETRIC_ALGORITHMS]
     document: dict[str, Any] = {
         "issuer": issuer,
         "token_endpoint": token,
         "token_endpoint_auth_methods_supported": [*_AUTHENTICATION, "none"],
-        "token_endpoint_auth_signing_alg_values_supported": [*ASYMMETRIC_ALGORITHMS],
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
         "jwks_uri": f"{base}/jwks",
         "grant_types_supported": ["refresh_token", "client_credentials"],
         # Required, and may not be empty; there is no authorization endpoint to ask for more
         "response_types_supported": ["none"],
         "revocation_endpoint": revocation,
         "revocation_endpoint_auth_methods_supported": [*_AUTHENTICATION, "none"],
+        # RFC 8414 section 2: required beside private_key_jwt, for each of the three
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "introspection_endpoint": introspection,
         "introspection_endpoint_auth_methods_supported": _AUTHENTICATION,
+        "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
     }
     body = json.dumps(document, separators=(",", ":")).encode()
     headers = (

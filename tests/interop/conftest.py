@@ -1,4 +1,4 @@
-"""The identity provider that the interop tests run against, once for each algorithm."""
+"""The identity provider that the interop tests run against, once for each algorithm; and our token service."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.interop.identity_provider import ALGORITHMS, IdentityProvider, missing, running
+from tests.interop import node
+from tests.interop.identity_provider import ALGORITHMS, IdentityProvider, running
+from tests.interop.token_service import TokenServer, token_services
 from tests.missing import not_here
 
 
 @pytest.fixture(scope="session")
 def provider_is_installed() -> None:
     """Skip the tests that need oidc-provider where there is none, or fail them."""
-    reason = missing()
+    reason = node.missing("oidc-provider")
     if reason is not None:
         not_here(reason)
 
@@ -23,3 +25,10 @@ def provider(request: pytest.FixtureRequest, provider_is_installed: None) -> Ite
     """A running oidc-provider; each test brings its own middleware, so its keys may have been rotated before."""
     with running(request.param) as identity_provider:
         yield identity_provider
+
+
+@pytest.fixture(scope="session")
+def token_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenServer]:
+    """Our token services, in a process of their own; each test begins sessions of its own."""
+    with token_services(tmp_path_factory.mktemp("token-service")) as server:
+        yield server

@@ -203,6 +203,7 @@ def serving(
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
+        "TEST_URL": f"http://127.0.0.1:{port}",
         "TEST_ISSUER": issuer,
         "TEST_AUDIENCE": audience,
         "TEST_KEY_SECONDS": str(key_seconds),
