@@ -16,55 +16,53 @@ from tests.missing import not_here
 SECONDS = 60
 Results = Mapping[str, Any]
 
-_made: dict[str, Results] = {}
 
-
-def made_by(script: str, server: TokenServer) -> Results:
-    """Run a script, once, and return what its library has met."""
+def met_by(script: str, server: TokenServer) -> Results:
+    """Run a script, and return what its library has met."""
     reason = node.missing("jose", "oauth4webapi", "openid-client")
     if reason is not None:
         not_here(reason)
-    if script not in _made:
-        sessions = {
-            "rotated": [server.issue()],
-            "narrowed": [server.issue()],
-            "confidential": [server.issue(client_id=WEB)],
-            "revoked": [server.issue(), server.issue()],
-            "verified": [server.issue(path, claims={"roles": ["admin"]}) for path in SERVICES],
-        }
-        prepared = {
-            "url": server.url,
-            "services": [*SERVICES],
-            "audience": AUDIENCE,
-            "secrets": server.secrets,
-            "keys": server.keys,
-            "sessions": sessions,
-        }
-        command = node.command(f"token_service_clients/{script}.mjs")
-        ran = subprocess.run(
-            command, input=json.dumps(prepared), capture_output=True, text=True, timeout=SECONDS, check=False
-        )
-        assert ran.returncode == 0, ran.stderr
-        _made[script] = json.loads(ran.stdout)
-    return _made[script]
+    sessions = {
+        "rotated": [server.issue()],
+        "narrowed": [server.issue()],
+        "confidential": [server.issue(client_id=WEB)],
+        "revoked": [server.issue(), server.issue()],
+        "verified": [server.issue(path, claims={"roles": ["admin"]}) for path in SERVICES],
+    }
+    prepared = {
+        "url": server.url,
+        "services": [*SERVICES],
+        "audience": AUDIENCE,
+        "secrets": server.secrets,
+        "keys": server.keys,
+        "sessions": sessions,
+    }
+    command = node.command(f"token_service_clients/{script}.mjs")
+    ran = subprocess.run(
+        command, input=json.dumps(prepared), capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    results: Results = json.loads(ran.stdout)
+    return results
+
+
+@pytest.fixture(scope="module")
+def openid_client(token_server: TokenServer) -> Results:
+    """What the one has met."""
+    return met_by("openid_client", token_server)
+
+
+@pytest.fixture(scope="module")
+def oauth4webapi(token_server: TokenServer) -> Results:
+    """What the other has met."""
+    return met_by("oauth4webapi", token_server)
 
 
 @pytest.fixture(params=["openid_client", "oauth4webapi"])
-def results(request: pytest.FixtureRequest, token_server: TokenServer) -> Results:
-    """What each of both libraries has met."""
-    return made_by(request.param, token_server)
-
-
-@pytest.fixture
-def openid_client(token_server: TokenServer) -> Results:
-    """What the one has met that does more."""
-    return made_by("openid_client", token_server)
-
-
-@pytest.fixture
-def oauth4webapi(token_server: TokenServer) -> Results:
-    """What the other has met."""
-    return made_by("oauth4webapi", token_server)
+def results(request: pytest.FixtureRequest) -> Results:
+    """What each of both has met."""
+    met: Results = request.getfixturevalue(request.param)
+    return met
 
 
 def error_of(told: Mapping[str, Any]) -> tuple[int, str]:

