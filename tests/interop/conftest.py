@@ -1,4 +1,4 @@
-"""The identity provider that the interop tests run against, once for each algorithm; and our token service."""
+"""The identity provider that the interop tests run against, once for each algorithm."""
 
 from __future__ import annotations
 
@@ -25,10 +25,3 @@ def provider(request: pytest.FixtureRequest, provider_is_installed: None) -> Ite
     """A running oidc-provider; each test brings its own middleware, so its keys may have been rotated before."""
     with running(request.param) as identity_provider:
         yield identity_provider
-
-
-@pytest.fixture(scope="session")
-def token_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenServer]:
-    """Our token services, in a process of their own; each test begins sessions of its own."""
-    with token_services(tmp_path_factory.mktemp("token-service")) as server:
-        yield server

@@ -88,7 +88,7 @@ def token_services(folder: Path) -> Iterator[TokenServer]:
         parties = {"clients": clients, "master_keys": MasterKeys.new(), "valkey": address}
         (folder / _PARTIES).write_text(json.dumps(parties), encoding="utf-8")
         with (
-            serving("uvicorn, asyncio", "", folder, module="tests.interop.token_service") as server,
+            serving("uvicorn, asyncio", "", folder, module="tests.interop.token_service.services") as server,
             httpx.Client(base_url=server.url, timeout=30, trust_env=False) as http,
         ):
             yield TokenServer(server.url, address, secrets, keys, http)

@@ -23,7 +23,7 @@ from jwt_asgi.revocation import FromHTTP, FromValkey, RevocationFeed
 from jwt_asgi.revocation.source import Source
 from jwt_asgi.types import ASGIScope, Receive, Send
 from tests.asgi import http
-from tests.interop.token_service import API, AUDIENCE, JOB, PUBLIC, SERVICES, SIGNING_JOBS, WEB, TokenServer
+from tests.interop.token_service.services import API, AUDIENCE, JOB, PUBLIC, SERVICES, SIGNING_JOBS, WEB, TokenServer
 
 SECONDS = 20.0
 PYJWT_KNOWS = ("", "/rs256", "/eddsa")

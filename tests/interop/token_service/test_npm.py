@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.interop import node
-from tests.interop.token_service import AUDIENCE, JOB, PUBLIC, SERVICES, WEB, TokenServer
+from tests.interop.token_service.services import AUDIENCE, JOB, PUBLIC, SERVICES, WEB, TokenServer
 from tests.missing import not_here
 
 SECONDS = 60
@@ -37,7 +37,7 @@ def met_by(script: str, server: TokenServer) -> Results:
         "keys": server.keys,
         "sessions": sessions,
     }
-    command = node.command(f"token_service_clients/{script}.mjs")
+    command = node.command(f"token_service/clients/{script}.mjs")
     ran = subprocess.run(
         command, input=json.dumps(prepared), capture_output=True, text=True, timeout=SECONDS, check=False
     )
