@@ -8,7 +8,6 @@ import pytest
 
 from tests.interop import node
 from tests.interop.identity_provider import ALGORITHMS, IdentityProvider, running
-from tests.interop.token_service import TokenServer, token_services
 from tests.missing import not_here
 
 

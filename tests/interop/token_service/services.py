@@ -12,20 +12,30 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import valkey.asyncio
-from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
+from joserfc.jwk import ECKey, JWKRegistry, KeyParameters, OKPKey, RSAKey
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
+from valkey.asyncio import Valkey
 
-from jwt_asgi.issuer import Client, KeySchedule, MasterKeys, TokenService, new_secret, secret_digest, token_endpoints
+from jwt_asgi.issuer import (
+    Client,
+    KeySchedule,
+    MasterKeys,
+    TokenService,
+    new_secret,
+    open_store,
+    secret_digest,
+    token_endpoints,
+)
 from jwt_asgi.issuer.feed import StreamPublisher
 from jwt_asgi.types import ASGIApp, ASGIScope, Receive, Send
 from tests.interop.servers import free_port, serving
 from tests.missing import installed
 
 AUDIENCE = "https://api.test"
+LIFETIME = 900
 SERVICES = {"": "ES256", "/rs256": "RS256", "/eddsa": "EdDSA", "/ed25519": "Ed25519"}
 """Where each service is under the server's URL, and what it signs with; the first is at the root."""
 
@@ -96,7 +106,7 @@ def token_services(folder: Path) -> Iterator[TokenServer]:
 
 def _new_key(algorithm: str, kid: str) -> dict[str, Any]:
     """Make a private key, as a JWK."""
-    parameters = {"kid": kid, "use": "sig", "alg": algorithm}
+    parameters: KeyParameters = {"kid": kid, "use": "sig", "alg": algorithm}
     if algorithm == "RS256":
         return dict(RSAKey.generate_key(2048, parameters).as_dict(private=True))
     if algorithm == "ES256":
@@ -109,12 +119,17 @@ def create_app() -> ASGIApp:
     folder, url = Path(os.environ["TEST_RECORD"]).parent, os.environ["TEST_URL"]
     parties = json.loads((folder / _PARTIES).read_text(encoding="utf-8"))
     clients = [Client(client_id=name, **members) for name, members in parties["clients"].items()]
+    stores = {
+        path: open_store(f"sqlite:///{folder}/{algorithm}.db", issuer=f"{url}{path}", longest_token=LIFETIME)
+        for path, algorithm in SERVICES.items()
+    }
     services = {
         path: TokenService(
             issuer=f"{url}{path}",
-            store=f"sqlite:///{folder}/{algorithm}.db",
+            store=stores[path],
             master_keys=MasterKeys.from_text(parties["master_keys"]),
             clients=clients,
+            lifetime=LIFETIME,
             schedule=KeySchedule(algorithms=[algorithm]),
         )
         for path, algorithm in SERVICES.items()
@@ -123,8 +138,8 @@ def create_app() -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            for service in services.values():
-                await service.store.migrate()
+            for path, service in services.items():
+                await stores[path].migrate()
                 await stack.enter_async_context(service)
             await stack.enter_async_context(_published(services[""], parties["valkey"]))
             yield
@@ -169,7 +184,7 @@ class _Metadata:
 @asynccontextmanager
 async def _published(service: TokenService, url: str) -> AsyncIterator[None]:
     """Publish the revocations of a service to a stream."""
-    client = valkey.asyncio.from_url(url, protocol=2)
+    client = Valkey.from_url(url, protocol=2)
     task = asyncio.ensure_future(StreamPublisher(service.revocations, client).run())
     try:
         yield

@@ -13,8 +13,8 @@ from schemathesis import Case
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
-from tests.interop.token_service.services import API, WEB, TokenServer
 from tests.interop.token_service.document import document
+from tests.interop.token_service.services import API, WEB, TokenServer
 
 BOUNDED = settings(
     max_examples=5,

@@ -16,6 +16,7 @@ from authlib.integrations.httpx_client import AsyncOAuth2Client
 from authlib.oauth2.rfc7523 import PrivateKeyJWT
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from joserfc.jwk import JWKRegistry
+from jwt.types import Options
 
 from jwt_asgi import Decision, JWTMiddleware, Profile, Reason, TrustedIssuer, Verifier
 from jwt_asgi.issuer.metadata import metadata_of
@@ -159,7 +160,7 @@ def test_pyjwt_verifies_an_access_token_by_the_key_set(token_server: TokenServer
     token = token_server.issue(path)["access_token"]
     issuer = f"{token_server.url}{path}"
     key = jwt.PyJWKClient(f"{issuer}/jwks").get_signing_key_from_jwt(token)
-    required = {"require": ["exp", "iat", "sub", "client_id", "jti"]}
+    required: Options = {"require": ["exp", "iat", "sub", "client_id", "jti"]}
 
     claims = jwt.decode(token, key, [SERVICES[path]], required, audience=AUDIENCE, issuer=issuer)
 
