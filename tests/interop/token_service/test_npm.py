@@ -13,6 +13,7 @@ from tests.interop import node
 from tests.interop.token_service.services import AUDIENCE, JOB, PUBLIC, SERVICES, WEB, TokenServer
 from tests.missing import not_here
 
+pytestmark = pytest.mark.usefixtures("libraries_are_installed")
 SECONDS = 60
 Results = Mapping[str, Any]
 
@@ -52,13 +53,13 @@ def libraries_are_installed() -> None:
 
 
 @pytest.fixture(scope="module")
-def openid_client(libraries_are_installed: None, token_server: TokenServer) -> Results:
+def openid_client(token_server: TokenServer) -> Results:
     """What the one has met."""
     return met_by("openid_client", token_server)
 
 
 @pytest.fixture(scope="module")
-def oauth4webapi(libraries_are_installed: None, token_server: TokenServer) -> Results:
+def oauth4webapi(token_server: TokenServer) -> Results:
     """What the other has met."""
     return met_by("oauth4webapi", token_server)
 

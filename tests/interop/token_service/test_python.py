@@ -41,6 +41,7 @@ def client(
         revocation_endpoint_auth_method=method,
         base_url=server.url,
         trust_env=False,
+        verify=False,  # there is no TLS, whose certificates take long to load
         **more,
     )
 
