@@ -17,6 +17,7 @@ from jwt_asgi.issuer.grants import Fault, GrantError
 __all__ = ["answer_to", "empty_answer", "json_answer"]
 
 _HEADERS: Final = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
+_NO_CONTENT: Final = 204
 _JSON: Final = (b"content-type", b"application/json")
 _BASIC: Final = (b"www-authenticate", b'Basic realm="token service", charset="UTF-8"')
 
@@ -30,7 +31,9 @@ def json_answer(members: Mapping[str, Any], *, status: int = 200) -> Answer:
 
 def empty_answer(*, status: int = 200) -> Answer:
     """Return an answer without a body."""
-    return Answer(status, (*_HEADERS, (b"content-length", b"0")), b"")
+    # RFC 9110 section 8.6: no Content-Length with 204
+    length = () if status == _NO_CONTENT else ((b"content-length", b"0"),)
+    return Answer(status, (*_HEADERS, *length), b"")
 
 
 def answer_to(error: Exception) -> Answer | None:
@@ -48,7 +51,7 @@ def answer_to(error: Exception) -> Answer | None:
             logger.warning("%s", error)
             return _refusal(Fault.TEMPORARILY_UNAVAILABLE, (b"retry-after", b"%d" % max(ceil(error.retry_after), 1)))
         case ClaimsError():
-            logger.error("no token was made: %s", error)
+            logger.error("no token was made: %s", error, exc_info=error.__cause__)
             return _refusal(Fault.SERVER_ERROR)
         case ConfigurationError():
             logger.error("the token service cannot work: %s", error)

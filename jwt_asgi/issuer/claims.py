@@ -21,7 +21,7 @@ from jwt_asgi.issuer.rotation import Proof
 from jwt_asgi.issuer.signing import SigningKey
 from jwt_asgi.issuer.types import Session
 
-__all__ = ["LISTS", "RESERVED", "AccessTokens", "ClaimsError", "ClaimsMapper", "Issued", "TokenContext"]
+__all__ = ["LISTS", "RESERVED", "AccessTokens", "ClaimsError", "ClaimsMapper", "Issued", "TokenContext", "clean_claims"]
 
 MAX_TOKEN_BYTES: Final = 4096
 """Half of what the strictest of the usual proxies take for all headers together."""
@@ -156,6 +156,11 @@ class AccessTokens:
         self._token_id = token_id
         self._encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
+    @property
+    def asks(self) -> bool:
+        """Whether there is a mapper, which may fail, and may take its time."""
+        return self._mapper is not None
+
     async def added(self, context: TokenContext) -> dict[str, Any]:
         """Return what the application adds: the session's claims, and what the mapper says now.
 
@@ -165,7 +170,7 @@ class AccessTokens:
             ClaimsError: a claim cannot be added, or the mapper failed.
             GrantError: the mapper raised it, as for a user who is locked out.
         """
-        claims = _added("session", context.claims)
+        claims = clean_claims("session", context.claims)
         if self._mapper is None:
             return claims
         try:
@@ -174,7 +179,7 @@ class AccessTokens:
             raise
         except Exception as error:
             raise ClaimsError("mapper", f"it failed: {type(error).__name__}") from error
-        return claims | _added("mapper", answer)
+        return claims | clean_claims("mapper", answer)
 
     def make(self, context: TokenContext, key: SigningKey, now: float, added: Mapping[str, Any]) -> Issued:
         """Make a token; `added` is what `added()` returned.
@@ -253,8 +258,12 @@ def _of_login(context: TokenContext) -> dict[str, Any]:
     return claims
 
 
-def _added(source: str, claims: object) -> dict[str, Any]:
-    """Return claims that may be added, as JSON knows them."""
+def clean_claims(source: str, claims: object) -> dict[str, Any]:
+    """Return claims that may be added, as JSON knows them.
+
+    Raises:
+        ClaimsError: one of them may not, or cannot be in a token.
+    """
     if not isinstance(claims, Mapping):
         raise ClaimsError(source, f"expected a mapping of claims; got {type(claims).__name__}")
     added: dict[str, Any] = {}

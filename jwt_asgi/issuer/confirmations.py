@@ -8,8 +8,7 @@ once for each generation.
 from __future__ import annotations
 
 import asyncio
-from base64 import urlsafe_b64decode
-from binascii import Error as Base64Error
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
@@ -22,6 +21,7 @@ __all__ = ["Confirmations", "session_id"]
 
 _MOST: Final = 10_000
 _AT_ONCE: Final = 8
+_CHARACTERS: Final = (FAMILY_BYTES * 4 + 2) // 3
 
 
 class _Seen(Protocol):
@@ -75,7 +75,11 @@ class Confirmations:
         while self._waiting:
             batch = {name: self._waiting.pop(name) for name in [*self._waiting][:_AT_ONCE]}
             asked = [self._store.confirm(found, generation) for (_, generation), found in batch.items()]
-            answers = await asyncio.gather(*asked, return_exceptions=True)
+            try:
+                answers = await asyncio.gather(*asked, return_exceptions=True)
+            except asyncio.CancelledError:
+                self._waiting.update(batch)
+                raise
             failed = {name: answer for name, answer in zip(batch, answers, strict=True) if not isinstance(answer, bool)}
             for name in failed:
                 self._known.pop(name, None)
@@ -85,8 +89,11 @@ class Confirmations:
 
 def session_id(sid: str) -> bytes | None:
     """Return the session that a claim `sid` names; None: no session has this name."""
+    if len(sid) != _CHARACTERS:
+        return None
     try:
         raw = urlsafe_b64decode(sid + "==")
-    except (Base64Error, ValueError):
+    except ValueError:
         return None
-    return raw if len(raw) == FAMILY_BYTES else None
+    # The decoder passes over what it does not know, and one session must not have two names
+    return raw if urlsafe_b64encode(raw) == f"{sid}==".encode() else None

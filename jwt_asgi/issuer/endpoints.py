@@ -24,7 +24,7 @@ from starlette.routing import BaseRoute, Route
 
 from jwt_asgi._core.challenge import Answer
 from jwt_asgi.issuer.answers import answer_to, empty_answer, json_answer
-from jwt_asgi.issuer.authentication import authenticate, credentials_of
+from jwt_asgi.issuer.authentication import AssertionGiven, authenticate, credentials_of
 from jwt_asgi.issuer.clients import Client
 from jwt_asgi.issuer.feed import delta_answer, snapshot_answer
 from jwt_asgi.issuer.grants import (
@@ -73,7 +73,10 @@ def token_endpoints(service: TokenService, *, more: Sequence[BaseRoute] = ()) ->
         Route("/.well-known/openid-configuration", _answered(service, endpoints.metadata), methods=read),
         *more,
     ]
-    return Starlette(routes=routes, lifespan=lifespan)
+    app = Starlette(routes=routes, lifespan=lifespan)
+    # A form with a token in it must not be sent elsewhere, wherever the Host header leads
+    app.router.redirect_slashes = False
+    return app
 
 
 class _Endpoints:
@@ -110,15 +113,17 @@ class _Endpoints:
         return json_answer(await self._service.introspect(token_reference(form).token, client))
 
     async def ack(self, request: Request) -> Answer:
-        form, _ = await self._from_client(request)
-        await self._service.confirm(form.require("refresh_token"))
+        form, client = await self._from_client(request)
+        await self._service.confirm(form.require("refresh_token"), client_id=client.client_id)
         return empty_answer(status=204)
 
     async def jwks(self, request: Request) -> Answer:
         document = self._service.keys.document
         age = int(self._service.schedule.max_age)
         headers = ((b"etag", document.etag.encode()), (b"cache-control", b"public, max-age=%d" % age))
-        if document.etag in [tag.strip().removeprefix("W/") for tag in _header(request, "if-none-match").split(",")]:
+        if {document.etag, "*"} & {
+            tag.strip().removeprefix("W/") for tag in _header(request, "if-none-match").split(",")
+        }:
             return Answer(304, headers, b"")
         length = (b"content-length", b"%d" % len(document.body))
         return Answer(200, (*headers, (b"content-type", b"application/jwk-set+json"), length), document.body)
@@ -154,13 +159,12 @@ class _Endpoints:
     async def _authenticated(self, request: Request, form: Form) -> Client:
         service = self._service
         credentials = credentials_of(_authorization(request), form)
-        return await authenticate(
-            await service.find_client(credentials.client_id),
-            credentials,
-            audiences=self._audiences,
-            now=await service.store.now(),
-            seen=service.store.remember,
-        )
+        # Whoever looks clients up in a database need not think of what a database cannot have
+        client = await service.find_client(credentials.client_id) if credentials.client_id.isprintable() else None
+        # Who has not authenticated has the database asked for nothing, as far as that can be
+        asked = client is not None and isinstance(credentials, AssertionGiven)
+        now = await service.store.now() if asked else 0.0
+        return await authenticate(client, credentials, audiences=self._audiences, now=now, seen=service.store.remember)
 
 
 def _answered(service: TokenService, answers: _Answers) -> Callable[[Request], Awaitable[Response]]:
@@ -171,7 +175,8 @@ def _answered(service: TokenService, answers: _Answers) -> Callable[[Request], A
             await service.start()
             answer = await answers(request)
         except ClientDisconnect:
-            raise
+            # Nobody reads it; what was raised would be in the log with a traceback for each who leaves
+            answer = empty_answer(status=400)
         except Exception as error:
             told = answer_to(error)
             if told is None:

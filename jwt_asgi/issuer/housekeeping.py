@@ -11,9 +11,12 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from jwt_asgi._core.policy import seconds
+from jwt_asgi.errors import ConfigurationError
 from jwt_asgi.issuer.confirmations import Confirmations
+from jwt_asgi.issuer.errors import StoreUnavailable
 from jwt_asgi.issuer.feed import RevocationLog
 from jwt_asgi.issuer.signing_keys import READ_EVERY, SigningKeys
 from jwt_asgi.issuer.types import Store
@@ -24,6 +27,9 @@ PULL_EVERY: Final = 0.5
 CONFIRM_EVERY: Final = 1.0
 PAUSE: Final = 0.05
 """Between two batches of garbage: others write meanwhile."""
+
+_TOLD: Final = (StoreUnavailable, ConfigurationError)
+"""Exceptions of which it is known that they hold no secret."""
 
 logger = logging.getLogger("jwt_asgi")
 
@@ -46,16 +52,17 @@ class Housekeeping:
         self._revocations = revocations
         self._collect_every = None if collect_every is None else seconds("collect_every", collect_every, least=1.0)
         self._more = more
-        self._tasks: list[asyncio.Task[None]] = []
+        self._key_entries = 0
+        self._tasks: WeakKeyDictionary[asyncio.AbstractEventLoop, list[asyncio.Task[None]]] = WeakKeyDictionary()
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started, and not closed."""
-        return bool(self._tasks)
+        """Whether it was started in this event loop, and neither was closed."""
+        return not all(task.done() for task in self._tasks.get(asyncio.get_running_loop(), ()))
 
     def start(self) -> None:
         """Begin, unless that was done."""
-        if self._tasks:
+        if self.is_running:
             return
         loops = [
             self._loop("signing keys", READ_EVERY, self._keys.look),
@@ -65,11 +72,11 @@ class Housekeeping:
         ]
         if self._collect_every is not None:
             loops.append(self._loop("garbage", self._collect_every, self._collect))
-        self._tasks = [asyncio.ensure_future(loop) for loop in loops]
+        self._tasks[asyncio.get_running_loop()] = [asyncio.ensure_future(loop) for loop in loops]
 
     async def aclose(self) -> None:
-        """End all loops, and write down what is waiting."""
-        tasks, self._tasks = self._tasks, []
+        """End all loops of this event loop, and write down what is waiting."""
+        tasks = self._tasks.pop(asyncio.get_running_loop(), [])
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -77,11 +84,13 @@ class Housekeeping:
             await self._confirmations.flush()
 
     async def _pull(self) -> None:
-        before = self._revocations.key_entries
         await self._revocations.pull()
-        if self._revocations.key_entries != before:
+        # Whoever publishes the log reads it, too
+        entries = self._revocations.key_entries
+        if entries != self._key_entries:
             # A key that another process has revoked must not sign here for half a minute more
             await self._keys.look()
+            self._key_entries = entries
 
     async def _collect(self) -> None:
         await collect_all(self._store)
@@ -95,7 +104,8 @@ class Housekeeping:
                 await work()
             except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the loop
                 if not failing:
-                    logger.warning("%s: %s; it is tried again", name, error)
+                    told = error if isinstance(error, _TOLD) else type(error).__name__
+                    logger.warning("%s: %s; it is tried again", name, told)
                 failing = True
             else:
                 if failing:

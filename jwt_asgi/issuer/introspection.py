@@ -38,7 +38,8 @@ async def introspect(parts: Parts, token: str, caller: Client) -> Mapping[str, A
     if is_revoked(claims, await parts.store.find_entries(revocation_keys(claims, kid))):
         return INACTIVE
     bound = isinstance(claims.get("cnf"), dict) and "jkt" in claims["cnf"]
-    return {"active": True, **claims, "token_type": "DPoP" if bound else "Bearer"}
+    # What the application has put into the token says nothing of whether it is active
+    return {**claims, "active": True, "token_type": "DPoP" if bound else "Bearer"}
 
 
 async def _refresh_token(parts: Parts, token: str, caller: Client) -> Mapping[str, Any]:

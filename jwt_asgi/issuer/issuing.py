@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from secrets import token_bytes
 from typing import Any
 
-from jwt_asgi._core.revocation import Entry, key_of
-from jwt_asgi.issuer.claims import AccessTokens, ClaimsError, Issued, TokenContext
+from jwt_asgi._core.revocation import Entry, EntryKind, key_of
+from jwt_asgi.errors import ConfigurationError
+from jwt_asgi.issuer.claim_values import clean_names
+from jwt_asgi.issuer.claims import AccessTokens, ClaimsError, Issued, TokenContext, clean_claims
 from jwt_asgi.issuer.clients import Client, FindClient
 from jwt_asgi.issuer.grants import ClientCredentialsRequest, Fault, GrantError, narrowed
 from jwt_asgi.issuer.refresh_token import FAMILY_BYTES, RefreshTokens
@@ -18,6 +20,9 @@ from jwt_asgi.issuer.types import Record, Session, Store
 
 __all__ = ["Login", "Parts", "Tokens", "begin", "end_session", "for_client", "lasting", "login_again"]
 __all__ += ["narrowed_audience", "step_up", "tokens_of"]
+
+_LATE = 60.0
+"""Seconds that what was asked for may wait for its turn in the database, while tokens are made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,7 @@ class Parts:
         access_tokens: Makes them.
         keys: Signs them.
         rotation: How long sessions live.
+        longest_token: The longest life of an access token that may be in use, in seconds.
         note: Writes down what is not written in the same transaction as that which it is about.
     """
 
@@ -42,6 +48,7 @@ class Parts:
     access_tokens: AccessTokens
     keys: SigningKeys
     rotation: RotationPolicy
+    longest_token: float
     note: Callable[[Record], Awaitable[None]]
 
 
@@ -106,8 +113,8 @@ async def begin(parts: Parts, login: Login, *, event: str = "token.issued", repl
 
     Raises:
         ClaimsError: what the application gave cannot be in a token, or there is no such client.
-        GrantError: the mapper raised it.
-        StoreUnavailable: the store cannot be asked; nothing has begun.
+        GrantError: the mapper raised it; or all that the user or the client has was revoked meanwhile.
+        StoreUnavailable: the store cannot be asked; nothing has begun, or nobody has its tokens.
     """
     client = await parts.clients(login.client_id)
     if client is None:
@@ -119,6 +126,7 @@ async def begin(parts: Parts, login: Login, *, event: str = "token.issued", repl
     members = {"sub": session.subject, "client_id": session.family.client_id, "sid": session.sid}
     more = {"jti": issued.token_id} if replaces is None else {"jti": issued.token_id, "replaces": replaces.sid}
     await parts.store.add_session(session, [Record(event=event, at=now, members={**members, **more})])
+    await _check_begun(parts, session)
     return tokens_of(parts, session, issued, refreshable="refresh_token" in client.grants)
 
 
@@ -176,9 +184,18 @@ async def for_client(parts: Parts, client: Client, asked: ClientCredentialsReque
 
 
 def tokens_of(parts: Parts, session: Session, issued: Issued, *, refreshable: bool = True) -> Tokens:
-    """Return the newest refresh token of a session, with an access token that was made for it."""
+    """Return the newest refresh token of a session, with an access token that was made for it.
+
+    Raises:
+        ConfigurationError: the master key that it is written with is not here.
+    """
     family = session.family
-    refresh_token = parts.refresh_tokens.write(session.id, family.generation, session.key_version)
+    try:
+        refresh_token = parts.refresh_tokens.write(session.id, family.generation, session.key_version)
+    except KeyError:
+        # A process that has a newer one has refreshed the session
+        detail = f"version {session.key_version} is not here, and a refresh token was written with it"
+        raise ConfigurationError("master_keys", detail) from None
     return Tokens(
         access_token=issued.token,
         refresh_token=refresh_token if refreshable else None,
@@ -203,8 +220,20 @@ def narrowed_audience(asked: Sequence[str], granted: Collection[str]) -> tuple[s
 
 
 def lasting(parts: Parts, now: float) -> float:
-    """Return when the last access token has expired that is made now."""
-    return now + parts.access_tokens.lifetime
+    """Return when the last access token has expired that is made before what is written now is in the database."""
+    return now + parts.longest_token + _LATE
+
+
+async def _check_begun(parts: Parts, session: Session) -> None:
+    """End a session that began while all that its user or its client has was revoked: that did not see it.
+
+    Who has a user's old password may log in while the user changes it.
+    """
+    named: list[tuple[EntryKind, str]] = [("u", session.subject), ("c", session.family.client_id)]
+    found = await parts.store.find_entries([key_of(parts.issuer, kind, value) for kind, value in named])
+    if any(entry.before >= session.created_at for entry in found):
+        await end_session(parts, session, reason="revoked_meanwhile")
+        raise GrantError(Fault.INVALID_GRANT, detail=f"session {session.sid} began while its user's were revoked")
 
 
 def _session(parts: Parts, login: Login, now: float) -> Session:
@@ -222,12 +251,13 @@ def _session(parts: Parts, login: Login, now: float) -> Session:
         key_version=parts.refresh_tokens.current,
         subject=login.subject,
         tenant=login.tenant,
-        scopes=tuple(sorted({*login.scopes})),
+        scopes=tuple(sorted(clean_names("scope", login.scopes))),
         audience=login.audience,
         auth_time=now if login.auth_time is None else login.auth_time,
         acr=login.acr,
         amr=login.amr,
-        claims=login.claims,
+        # As the tokens have them: a set of roles is no JSON
+        claims=clean_claims("claims", login.claims),
         created_at=now,
         family=family,
     )

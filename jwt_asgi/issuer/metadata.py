@@ -6,11 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from jwt_asgi._core.challenge import Answer
 from jwt_asgi._core.policy import ASYMMETRIC_ALGORITHMS
+from jwt_asgi.errors import ConfigurationError
 
-__all__ = ["Metadata", "metadata_of"]
+__all__ = ["Metadata", "check_issuer", "metadata_of"]
 
 _AUTHENTICATION: Final = ["client_secret_basic", "private_key_jwt"]
 
@@ -21,6 +23,23 @@ class Metadata:
 
     answer: Answer
     endpoints: Sequence[str]
+
+
+def check_issuer(issuer: str) -> str:
+    """Return an issuer's identifier under which there can be endpoints (RFC 8414 section 2).
+
+    Raises:
+        ConfigurationError: it is no URL, or one with a query, a fragment or a user.
+    """
+    try:
+        parts = urlsplit(issuer)
+        fits = parts.scheme in {"https", "http"} and bool(parts.hostname) and not {*"?#@"} & {*issuer}
+    except ValueError:
+        fits = False
+    if not fits:
+        detail = f"expected an URL without query and fragment, as https://auth.example.com; got {issuer!r}"
+        raise ConfigurationError("issuer", detail)
+    return issuer
 
 
 def metadata_of(issuer: str) -> Metadata:

@@ -1,18 +1,20 @@
 """A refresh token -> the next tokens of its session, by the table in `rotation.py`.
 
-The transaction comes first, then the signature: a failure in between is no more than a lost answer, for which the
-client asks again with the token that it has.
+What may fail comes first: the mapper, a scope that was not granted, a signing key that cannot be read. Then comes the
+transaction, and then the signature. A failure in between is no more than a lost answer, for which the client asks again
+with the token that it has; but it may do so only so often, and so nothing is left there that may go on failing.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
-from jwt_asgi.issuer.claims import TokenContext
+from jwt_asgi.issuer.claims import Issued, TokenContext
 from jwt_asgi.issuer.grants import Fault, GrantError, RefreshRequest, narrowed
 from jwt_asgi.issuer.issuing import Parts, Tokens, narrowed_audience, tokens_of
 from jwt_asgi.issuer.refresh_token import Presented
-from jwt_asgi.issuer.rotation import Proof, Step
+from jwt_asgi.issuer.rotation import Proof, Step, present
 from jwt_asgi.issuer.types import Record, Session
 
 __all__ = ["SessionEndedError", "confirm", "refresh"]
@@ -21,6 +23,8 @@ _LEADS_ON = {Step.ROTATE: "refresh.rotated", Step.CATCH_UP: "refresh.behind", St
 _REFUSED = {Step.MISMATCH: "refresh.mismatch", Step.ENDED: "refresh.refused", Step.AHEAD: "refresh.ahead"}
 _CONCURRENT = 10.0
 """Seconds after a rotation in which the token before is more likely to come from a second tab than from a retry."""
+
+logger = logging.getLogger("jwt_asgi")
 
 
 class SessionEndedError(GrantError):
@@ -39,8 +43,8 @@ async def refresh(parts: Parts, asked: RefreshRequest, *, client_id: str, proof:
     shown = parts.refresh_tokens.read(asked.refresh_token)
     if shown is None:
         raise GrantError(Fault.INVALID_GRANT, detail="no refresh token of this service")
-    if asked.scopes is not None or asked.resources:
-        await _check_first(parts, shown, asked, client_id)
+    made = await _made_before(parts, shown, asked, client_id, proof)
+    await parts.keys.ready()
     step, session, now = await parts.store.present(
         shown.family,
         shown.generation,
@@ -51,34 +55,51 @@ async def refresh(parts: Parts, asked: RefreshRequest, *, client_id: str, proof:
     )
     if session is None or step not in _LEADS_ON:
         raise await _refusal(parts, step, session, shown, client_id, now)
-    context = _context(session, asked)
-    added = await parts.access_tokens.added(context)
-    issued = parts.access_tokens.make(context, await parts.keys.signer(now), now, added)
+    issued = made or await parts.access_tokens.issue(_context(session, asked), await parts.keys.signer(now), now)
     await parts.note(Record(event=_LEADS_ON[step], at=now, members=_members(step, session, issued.token_id, now)))
     return tokens_of(parts, session, issued)
 
 
-async def confirm(parts: Parts, refresh_token: str) -> bool:
+async def confirm(parts: Parts, refresh_token: str, *, client_id: str | None = None, proof: Proof = None) -> bool:
     """Take note that a client holds this refresh token; return whether that was news.
 
-    From a moment later the token before it is good for nothing: whoever shows it ends the session.
+    From a moment later the token before it is good for nothing: whoever shows it ends the session. So where `client_id`
+    is given, the session must be that client's, and bound to what it has proved to hold.
 
     Raises:
-        GrantError: `invalid_grant`: it is no refresh token of this service.
+        GrantError: `invalid_grant`: it is no refresh token of this service (a SessionEndedError where its session is
+            forgotten), or another client's.
         StoreUnavailable: the store cannot be asked.
     """
     shown = parts.refresh_tokens.read(refresh_token)
     if shown is None:
         raise GrantError(Fault.INVALID_GRANT, detail="no refresh token of this service")
+    if client_id is not None:
+        session, now = await parts.store.session(shown.family), await parts.store.now()
+        if session is None or (session.family.client_id, session.family.proof) != (client_id, proof):
+            raise await _refusal(parts, Step.MISMATCH, session, shown, client_id, now)
     return await parts.store.confirm(shown.family, shown.generation)
 
 
-async def _check_first(parts: Parts, shown: Presented, asked: RefreshRequest, client_id: str) -> None:
-    """Refuse what cannot be granted before anything changes."""
-    session = await parts.store.session(shown.family)
-    # What is told about the scopes of a session is for its client alone
-    if session is not None and session.family.client_id == client_id:
-        _context(session, asked)
+async def _made_before(
+    parts: Parts, shown: Presented, asked: RefreshRequest, client_id: str, proof: Proof
+) -> Issued | None:
+    """Return the access token, where making it may fail, or wait for others; None: it is made afterwards.
+
+    Whatever the store will decide that leads on, it leads to the generation after the one that was shown.
+    """
+    if asked.scopes is None and not asked.resources and not parts.access_tokens.asks:
+        return None
+    session, now = await parts.store.session(shown.family), await parts.store.now()
+    if session is None:
+        return None
+    family, generation = session.family, shown.generation
+    step = present(family, generation, client_id=client_id, proof=proof, policy=parts.rotation, now=now).step
+    if step not in _LEADS_ON:
+        # The store does what is due then, and nothing is told of the session before
+        return None
+    context = replace(_context(session, asked), generation=generation + 1)
+    return await parts.access_tokens.issue(context, await parts.keys.signer(now), now)
 
 
 def _context(session: Session, asked: RefreshRequest) -> TokenContext:
@@ -111,6 +132,13 @@ async def _refusal(
     if step in _REFUSED:
         about: dict[str, str | int] = {"sid": session.sid, "client_id": client_id, "gen": shown.generation}
         await parts.note(Record(event=_REFUSED[step], at=now, members={**about}))
+    if step is Step.REPLAY:
+        logger.warning("session %s has ended: an old refresh token of it was shown", session.sid)
+    elif step is Step.AHEAD:
+        logger.error(
+            "session %s: a refresh token was shown that was not made yet: another database, or a leaked master key",
+            session.sid,
+        )
     over = step in {Step.ENDED, Step.REPLAY}
     detail = f"{'none' if step is None else step.value}: session {session.sid}, generation {shown.generation}"
     return (SessionEndedError if over else GrantError)(Fault.INVALID_GRANT, detail=detail)

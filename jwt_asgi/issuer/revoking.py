@@ -37,13 +37,20 @@ async def revoke_all_of(parts: Parts, *, subject: str | None = None, client_id: 
     kind: EntryKind = "c" if subject is None else "u"
     value = client_id if subject is None else subject
     assert value is not None  # noqa: S101 - the caller gives one of them
-    entry = Entry(seq=0, kind=kind, key=key_of(parts.issuer, kind, value), until=lasting(parts, now) + 1, before=now)
     name, event = ("sub", "revoke.subject") if kind == "u" else ("client_id", "revoke.client")
     record = Record(event=event, at=now, members={name: value, "reason": reason})
     ended = await parts.store.end(
-        subject=subject, client_id=client_id, reason=reason, entries=[entry], records=[record]
+        subject=subject,
+        client_id=client_id,
+        reason=reason,
+        entries=[_cut_off(parts, kind, value, now)],
+        records=[record],
     )
-    await asyncio.sleep(floor(now) + 1 - now)
+    done = await parts.store.now()
+    if floor(done) > floor(now):
+        # Tokens that were made while this waited for its turn say that they were issued later
+        await parts.store.end(reason=reason, entries=[_cut_off(parts, kind, value, done)])
+    await asyncio.sleep(floor(done) + 1 - done)
     return len(ended)
 
 
@@ -69,6 +76,11 @@ async def revoke_token(parts: Parts, token: str, *, client: Client | None = None
         records=[Record(event="revoke.token", at=now, members={**members, "reason": reason})],
     )
     return True
+
+
+def _cut_off(parts: Parts, kind: EntryKind, value: str, before: float) -> Entry:
+    key, until = key_of(parts.issuer, kind, value), lasting(parts, before)
+    return Entry(seq=0, kind=kind, key=key, until=until, before=before)
 
 
 async def _revoke_refresh_token(parts: Parts, token: str, client: Client | None, reason: str) -> bool:

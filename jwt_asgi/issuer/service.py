@@ -13,16 +13,19 @@ from jwt_asgi.issuer import introspection, issuing, refreshing, revoking
 from jwt_asgi.issuer.claims import AccessTokens, ClaimsError, ClaimsMapper
 from jwt_asgi.issuer.clients import Client, FindClient, registered
 from jwt_asgi.issuer.confirmations import Confirmations, session_id
+from jwt_asgi.issuer.errors import StoreUnavailable
 from jwt_asgi.issuer.feed import RevocationLog
 from jwt_asgi.issuer.grants import ClientCredentialsRequest, RefreshRequest
 from jwt_asgi.issuer.housekeeping import Housekeeping
 from jwt_asgi.issuer.issuing import Login, Parts, Tokens
 from jwt_asgi.issuer.key_schedule import KeySchedule
+from jwt_asgi.issuer.metadata import check_issuer
 from jwt_asgi.issuer.rotation import Proof, RotationPolicy
 from jwt_asgi.issuer.sealing import MasterKeys
 from jwt_asgi.issuer.signing import Keychain
 from jwt_asgi.issuer.signing_keys import SigningKeys
 from jwt_asgi.issuer.store import open_store
+from jwt_asgi.issuer.together import Shared
 from jwt_asgi.issuer.types import Record, Session, Store
 
 __all__ = ["TokenService"]
@@ -39,7 +42,8 @@ class TokenService:
         store: `sqlite:///path/of/the/file`, `postgresql://...`, or a store. `await service.store.migrate()` makes it.
         master_keys: What refresh tokens and stored keys are protected with.
         clients: The clients, or an async function that finds one by its `client_id`.
-        lifetime: How many seconds an access token is good for.
+        lifetime: How many seconds an access token is good for. Where it is made shorter, `schedule` must say the
+            `longest_token` that was until the last of those has expired.
         audiences: Which claims tokens for an audience may have; see `AccessTokens`.
         mapper: Asked for claims each time that a token is made; see `AccessTokens`.
         rotation: How long sessions live, and what an old refresh token is good for.
@@ -68,7 +72,7 @@ class TokenService:
     ) -> None:
         """Check every option."""
         access_tokens = AccessTokens(issuer=issuer, lifetime=lifetime, audiences=audiences, mapper=mapper)
-        self.issuer = issuer
+        self.issuer = check_issuer(issuer)
         self.lifetime = access_tokens.lifetime
         self.rotation = RotationPolicy() if rotation is None else rotation
         self.schedule = KeySchedule(longest_token=lifetime) if schedule is None else schedule
@@ -82,7 +86,7 @@ class TokenService:
         if not isinstance(master_keys, MasterKeys):
             raise ConfigurationError("master_keys", f"expected MasterKeys; got {type(master_keys).__name__}")
         if isinstance(store, str):
-            store = open_store(store, issuer=issuer, longest_token=lifetime)
+            store = open_store(store, issuer=issuer, longest_token=self.schedule.longest_token)
         self.store: Store = store
         self.find_client: FindClient = clients if callable(clients) else registered(clients)
         self.keychain = Keychain(master_keys.sealing())
@@ -97,6 +101,7 @@ class TokenService:
             access_tokens=access_tokens,
             keys=self.keys,
             rotation=self.rotation,
+            longest_token=self.schedule.longest_token,
             note=self._note,
         )
         self._housekeeping = Housekeeping(
@@ -106,28 +111,38 @@ class TokenService:
             confirmations=self.confirmations,
             collect_every=collect_every,
         )
+        self._starting = Shared(self._start)
+        self._closed = False
 
     async def start(self) -> None:
         """Check that the store and its keys can be used, and begin the work in the background.
 
+        Whoever asks while that is under way waits for it.
+
         Raises:
             ConfigurationError: the store has no tables, or its keys are not for these master keys.
-            StoreUnavailable: the store cannot be asked.
+            StoreUnavailable: the store cannot be asked, or was closed.
         """
-        if self._housekeeping.is_running:
-            return
-        await self.keys.look_once()
-        await self.revocations.pull()
-        self._housekeeping.start()
+        if not self._housekeeping.is_running:
+            await self._starting()
 
     async def aclose(self) -> None:
         """End the work in the background, write down what is waiting, and close the store."""
-        await self._housekeeping.aclose()
-        await self.store.aclose()
+        self._closed = True
+        try:
+            await self._starting.aclose()
+            await self.keys.aclose()
+            await self._housekeeping.aclose()
+        finally:
+            await self.store.aclose()
 
     async def __aenter__(self) -> Self:
-        """Start."""
-        await self.start()
+        """Start; what could not be started is closed."""
+        try:
+            await self.start()
+        except BaseException:
+            await self.aclose()
+            raise
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -164,8 +179,8 @@ class TokenService:
 
         Raises:
             ClaimsError: a value cannot be in a token, or there is no such client.
-            GrantError: the mapper raised it.
-            StoreUnavailable: the store cannot be asked; nothing has begun.
+            GrantError: the mapper raised it; or all that the user or the client has was revoked meanwhile.
+            StoreUnavailable: the store cannot be asked; nothing has begun, or nobody has its tokens.
         """
         login = Login(
             subject=subject,
@@ -230,9 +245,9 @@ class TokenService:
         """Return the live sessions of a user, the oldest first: his devices."""
         return await self.store.sessions(subject)
 
-    async def confirm(self, refresh_token: str) -> bool:
+    async def confirm(self, refresh_token: str, *, client_id: str | None = None, proof: Proof = None) -> bool:
         """Take note that a client holds this refresh token; see `refreshing.confirm`."""
-        return await refreshing.confirm(self._parts, refresh_token)
+        return await refreshing.confirm(self._parts, refresh_token, client_id=client_id, proof=proof)
 
     async def introspect(self, token: str, caller: Client) -> Mapping[str, Any]:
         """Say whether a token is good now, to a client that has authenticated; see `introspection.introspect`."""
@@ -283,6 +298,13 @@ class TokenService:
     async def revoke_for(self, client: Client, token: str) -> None:
         """Take a token back for a client that has authenticated, if it is the client's (RFC 7009 section 2.1)."""
         await revoking.revoke_token(self._parts, token, client=client, reason="client")
+
+    async def _start(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("it was closed")
+        await self.keys.look_once()
+        await self.revocations.pull()
+        self._housekeeping.start()
 
     async def _live(self, sid: str) -> Session:
         found = session_id(sid)

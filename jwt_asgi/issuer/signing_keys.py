@@ -7,7 +7,6 @@ have been revoked meanwhile; what it publishes stays, since verifiers need it mo
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from jwt_asgi.issuer import keyring
 from jwt_asgi.issuer.errors import StoreUnavailable
 from jwt_asgi.issuer.key_schedule import KeySchedule
 from jwt_asgi.issuer.signing import Document, Keychain, SigningKey, jwks_document
+from jwt_asgi.issuer.together import Shared, Turns
 from jwt_asgi.issuer.types import KeyChange, Record, Store, StoredKey
 
 __all__ = ["READ_EVERY", "SigningKeys"]
@@ -52,7 +52,7 @@ class SigningKeys:
         """Have read nothing yet."""
         self._store, self._keychain, self._schedule, self._issuer = store, keychain, schedule, issuer
         self._clock = clock
-        self._reading: asyncio.Lock | None = None
+        self._turns, self._reading = Turns(), Shared(self.look)
         self._read_at: float | None = None
         self._stored: Sequence[StoredKey] = ()
         self._opened: dict[str, SigningKey] = {}
@@ -86,20 +86,33 @@ class SigningKeys:
             ConfigurationError: the keys do not open with these master keys, or cannot be.
             StoreUnavailable: the store cannot be asked.
         """
-        stored, now = await self._store.keys(), await self._store.now()
-        if _is_something(keyring.decide(stored, now, self._schedule, self._keychain.mint)):
-            stored = await self._store.change_keys(self._due)
-        keyring.check_keys(stored, now, self._schedule)
-        self._take(stored, now)
+        # What was read before somebody here has changed the keys must not be taken after that
+        async with self._turns.mine():
+            began = self._clock()
+            stored, now = await self._store.keys(), await self._store.now()
+            if self._is_due(stored, now):
+                stored = await self._store.change_keys(self._due)
+            keyring.check_keys(stored, now, self._schedule)
+            self._take(stored, now, began)
 
     async def look_once(self) -> None:
         """Read the keys; who comes while that is under way waits for it, and does not ask again."""
-        if self._reading is None:
-            self._reading = asyncio.Lock()
-        before = self._read_at
-        async with self._reading:
-            if self._read_at == before:
-                await self.look()
+        await self._reading()
+
+    async def ready(self) -> None:
+        """See to it that there is a key that signs, so that what is begun now does not fail for want of one.
+
+        Raises:
+            ConfigurationError: as `look`.
+            StoreUnavailable: the keys were not read lately, and cannot be now.
+        """
+        age = self.age
+        if age is None or age > self._schedule.settle:
+            await self.look_once()
+
+    async def aclose(self) -> None:
+        """Stop reading."""
+        await self._reading.aclose()
 
     async def rotate(self, *, alg: str | None = None, unannounced: bool = False, reason: str = "asked") -> None:
         """Hand over to a new key ahead of time, as `keyring.rotate_now`."""
@@ -133,8 +146,7 @@ class SigningKeys:
             count = len(resealed)
             return KeyChange(keys=resealed)
 
-        stored = await self._store.change_keys(decided)
-        self._take(stored, await self._store.now())
+        await self._decided(decided, [])
         return count
 
     async def signer(self, now: float) -> SigningKey:
@@ -144,8 +156,7 @@ class SigningKeys:
             ConfigurationError: as `look`.
             StoreUnavailable: the keys were not read lately, and cannot be now.
         """
-        if self._read_at is None or self._clock() - self._read_at > self._schedule.settle:
-            await self.look_once()
+        await self.ready()
         key = keyring.signer(self._stored, now, self._schedule.algorithms)
         opened = None if key is None else self._opened.get(key.kid)
         if opened is None:
@@ -156,13 +167,26 @@ class SigningKeys:
         self, decided: Callable[[Sequence[StoredKey], float], KeyChange], event: str, members: dict[str, str | None]
     ) -> None:
         record = Record(event=event, at=await self._store.now(), members=members)
-        stored = await self._store.change_keys(decided, [record])
-        self._take(stored, await self._store.now())
+        await self._decided(decided, [record])
+
+    async def _decided(self, decided: Callable[[Sequence[StoredKey], float], KeyChange], records: list[Record]) -> None:
+        async with self._turns.mine():
+            began = self._clock()
+            stored = await self._store.change_keys(decided, records)
+            self._take(stored, await self._store.now(), began)
+
+    def _is_due(self, keys: Sequence[StoredKey], now: float) -> bool:
+        """Whether there is something to do; no key is made to find that out, as an RSA key takes its time."""
+        try:
+            change = keyring.decide(keys, now, self._schedule, _make_none)
+        except _NewKeyError:
+            return True
+        return bool(change.keys or change.entries or change.records)
 
     def _due(self, keys: Sequence[StoredKey], now: float) -> KeyChange:
         return keyring.decide(keys, now, self._schedule, self._keychain.mint)
 
-    def _take(self, stored: Sequence[StoredKey], now: float) -> None:
+    def _take(self, stored: Sequence[StoredKey], now: float, began: float) -> None:
         opened = self._keychain.open(keyring.published(stored, now))
         document = jwks_document(opened)
         if document.etag != self._document.etag:
@@ -170,8 +194,12 @@ class SigningKeys:
             self._document = document
             self._public = import_keys({"keys": [dict(key.public) for key in opened]})
         self._stored, self._opened = stored, {key.kid: key for key in opened}
-        self._read_at = self._clock()
+        self._read_at = began
 
 
-def _is_something(change: KeyChange) -> bool:
-    return bool(change.keys or change.entries or change.records)
+class _NewKeyError(Exception):
+    """A key is to be made."""
+
+
+def _make_none(_alg: str, _now: float) -> StoredKey:
+    raise _NewKeyError

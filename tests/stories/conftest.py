@@ -7,6 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.issuer.store.conftest import folder, postgresql, url
+
+__all__ = ["folder", "postgresql", "url"]
+
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
