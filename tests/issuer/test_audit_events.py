@@ -29,7 +29,6 @@ from jwt_asgi.issuer.audit_events import (
     client_rejected,
     confirmed,
     issued,
-    rate_limited,
     record,
     refreshed,
     revoked,
@@ -68,7 +67,6 @@ HELPERS: dict[str, Callable[[str], Any]] = {
     "client_rejected": lambda text: client_rejected(NOW, client_id=text, reason=text, ip=text),
     "confirmed": lambda text: confirmed(replace(SESSION, tenant=text), NOW),
     "stepped_up": lambda text: stepped_up(replace(SESSION, acr=text), NOW, replaces=SESSION, jti=text),
-    "rate_limited": lambda text: rate_limited(NOW, rule=text, retry_after=1, client_id=text, ip=text),
 }
 
 
