@@ -24,7 +24,8 @@ from pydantic import BaseModel, Field
 
 from jwt_asgi import AccessToken, JWTMiddleware, LoggingHook, Profile, Scope
 from jwt_asgi.fastapi import REFUSALS, CurrentToken, require
-from jwt_asgi.issuer import Client, MasterKeys, TokenService, in_process, token_endpoints
+from jwt_asgi.issuer import Client, MasterKeys, RateLimited, TokenService, in_process, token_endpoints
+from jwt_asgi.issuer.rate_limits import client_address
 from jwt_asgi.revocation import FromStore, RevocationFeed
 
 PAGE = Path(__file__).with_name("token_service.html")
@@ -88,8 +89,13 @@ async def page() -> HTMLResponse:
 @login.post("/login")
 async def log_in(given: Login, request: Request, service: Service) -> JSONResponse:
     passwords: Passwords = request.app.state.passwords
+    try:
+        await service.limits.login(given.name, client_address(request.scope))
+    except RateLimited as refused:
+        raise HTTPException(429, headers={"retry-after": str(refused.retry_after)}) from None
     if not await passwords.fit(given.name, given.password):
         raise HTTPException(403, "Name or password is wrong")
+    await service.limits.login_succeeded(given.name)
     tokens = await service.issue(
         subject=given.name,
         client_id=CLIENT,

@@ -226,3 +226,15 @@ def test_the_token_service_example_lets_nobody_in_with_a_wrong_password(own_logi
         assert (refused.status_code, refused.json()) == (403, {"detail": "Name or password is wrong"})
     assert own_login.get("/notes").status_code == 401
     assert own_login.get("/").status_code == 200
+
+
+def test_the_token_service_example_lets_nobody_try_passwords(
+    own_login: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def none_fits(self: object, name: str, password: str) -> bool:
+        return False
+
+    monkeypatch.setattr(token_service.Passwords, "fit", none_fits)
+    answers = [own_login.post("/login", json=ADA) for _ in range(11)]
+    assert [answer.status_code for answer in answers] == [403] * 10 + [429]
+    assert int(answers[-1].headers["retry-after"]) > 0
