@@ -112,6 +112,10 @@ class Store(Protocol):
     The store has the clock that judges (the database's, where it has one), so that processes agree about time.
     """
 
+    async def migrate(self) -> None:
+        """Make what it keeps things in, or bring that up to this release."""
+        ...
+
     async def now(self) -> float:
         """Return the seconds since the epoch."""
         ...

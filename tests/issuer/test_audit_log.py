@@ -27,7 +27,7 @@ FAST = 0.005
 
 
 def numbered(number: int) -> Record:
-    return record(AuditEvent.CONFIRM, NOW, count=number)
+    return record(AuditEvent.REFRESH_REFUSED, NOW, count=number)
 
 
 class Memory:
