@@ -218,8 +218,10 @@ def test_each_step_of_a_refresh_has_its_event(step: Step, event: str) -> None:
     assert {**OF_SESSION, "presented": 3, "newest": 3, "ip": "192.0.2.1"}.items() <= made.members.items()
 
 
-def test_a_replay_is_left_to_the_store() -> None:
-    assert refreshed(Step.REPLAY, SESSION, NOW, presented=1, client_id="spa") is None
+def test_a_replay_is_told_as_the_store_writes_it() -> None:
+    made = refreshed(Step.REPLAY, SESSION, NOW, presented=1, client_id="spa")
+    assert made.event == "refresh.replay"
+    assert made.members == {**OF_SESSION, "presented": 1, "newest": 3}
 
 
 def test_a_token_of_no_session_is_refused_as_unknown() -> None:
