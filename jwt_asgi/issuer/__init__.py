@@ -57,7 +57,7 @@ except ImportError as error:
 from jwt_asgi.issuer.audit_log import AuditLog
 from jwt_asgi.issuer.claims import ClaimsError, TokenContext
 from jwt_asgi.issuer.clients import Client, new_secret, secret_digest
-from jwt_asgi.issuer.endpoints import token_endpoints
+from jwt_asgi.issuer.endpoints import metadata_route, token_endpoints
 from jwt_asgi.issuer.errors import StoreUnavailable
 from jwt_asgi.issuer.grants import Fault, GrantError
 from jwt_asgi.issuer.in_process import in_process
@@ -89,6 +89,7 @@ __all__ = [
     "TokenService",
     "Tokens",
     "in_process",
+    "metadata_route",
     "new_secret",
     "open_store",
     "secret_digest",

@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -43,7 +44,7 @@ from jwt_asgi.issuer.metadata import metadata_of
 from jwt_asgi.issuer.rate_limits import RateLimit, client_address
 from jwt_asgi.issuer.service import TokenService
 
-__all__ = ["token_endpoints"]
+__all__ = ["metadata_route", "token_endpoints"]
 
 _Answers = Callable[[Request], Awaitable[Answer]]
 _NOT_BASIC: Final = GrantError(Fault.INVALID_CLIENT, detail="expected HTTP Basic", challenge=True)
@@ -80,6 +81,21 @@ def token_endpoints(service: TokenService, *, more: Sequence[BaseRoute] = ()) ->
     # A form with a token in it must not be sent elsewhere, wherever the Host header leads
     app.router.redirect_slashes = False
     return app
+
+
+def metadata_route(service: TokenService) -> Route:
+    """Return the route of the metadata for an application in which the service is mounted below a path.
+
+    RFC 8414 section 3.1 puts `/.well-known/oauth-authorization-server` before the path of the issuer, where no mount
+    reaches: `app.router.routes.append(metadata_route(service))`.
+    """
+    path = urlsplit(service.issuer).path.rstrip("/")
+    answer = metadata_of(service.issuer).answer
+
+    async def metadata(_: Request) -> Answer:
+        return answer
+
+    return Route(f"/.well-known/oauth-authorization-server{path}", _answered(service, metadata), methods=["GET"])
 
 
 class _Endpoints:

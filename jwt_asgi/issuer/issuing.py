@@ -128,11 +128,11 @@ async def begin(parts: Parts, login: Login, *, replaces: Session | None = None) 
     session = _session(parts, login, now)
     key = await parts.keys.signer(now)
     issued = await parts.access_tokens.issue(TokenContext.of_session(session), key, now)
-    about = {"client_id": client.client_id, "jti": issued.token_id, "kid": key.kid}
+    name, jti = client.client_id, issued.token_id
     if replaces is None:
-        record = audit_events.issued(now, grant="login", session=session, **about)
+        record = audit_events.issued(now, grant="login", client_id=name, jti=jti, kid=key.kid, session=session)
     else:
-        record = audit_events.stepped_up(session, now, replaces=replaces, jti=issued.token_id)
+        record = audit_events.stepped_up(session, now, replaces=replaces, jti=jti)
     await parts.store.add_session(session, [record])
     parts.audit.tell(record)
     await _check_begun(parts, session)
@@ -183,9 +183,9 @@ async def for_client(parts: Parts, client: Client, asked: ClientCredentialsReque
     now = await parts.store.now()
     key = await parts.keys.signer(now)
     issued = await parts.access_tokens.issue(context, key, now)
-    name = client.client_id
-    about = {"client_id": name, "jti": issued.token_id, "kid": key.kid}
-    await parts.audit.add(audit_events.issued(now, grant="client_credentials", sub=name, **about))
+    name, jti = client.client_id, issued.token_id
+    record = audit_events.issued(now, grant="client_credentials", client_id=name, sub=name, jti=jti, kid=key.kid)
+    await parts.audit.add(record)
     return Tokens(
         access_token=issued.token,
         refresh_token=None,

@@ -83,13 +83,7 @@ class TokenService:
         self.lifetime = access_tokens.lifetime
         self.rotation = RotationPolicy() if rotation is None else rotation
         self.schedule = KeySchedule(longest_token=lifetime) if schedule is None else schedule
-        if self.schedule.longest_token < lifetime:
-            detail = (
-                f"expected at least the lifetime of access tokens, {lifetime:g}; got {self.schedule.longest_token:g}"
-            )
-            raise ConfigurationError("schedule longest_token", detail)
-        if self.rotation.grace >= lifetime / 2:
-            raise ConfigurationError("rotation grace", f"expected less than half of the lifetime, {lifetime:g}")
+        _check_together(lifetime, self.schedule, self.rotation)
         if not isinstance(master_keys, MasterKeys):
             raise ConfigurationError("master_keys", f"expected MasterKeys; got {type(master_keys).__name__}")
         if isinstance(store, str):
@@ -326,6 +320,14 @@ class TokenService:
         if session is None or not session.family.is_live(await self.store.now()):
             raise LookupError("there is no such session, or it has ended")
         return session
+
+
+def _check_together(lifetime: float, schedule: KeySchedule, rotation: RotationPolicy) -> None:
+    if schedule.longest_token < lifetime:
+        detail = f"expected at least the lifetime of access tokens, {lifetime:g}; got {schedule.longest_token:g}"
+        raise ConfigurationError("schedule longest_token", detail)
+    if rotation.grace >= lifetime / 2:
+        raise ConfigurationError("rotation grace", f"expected less than half of the lifetime, {lifetime:g}")
 
 
 def _texts(name: str, values: Iterable[str]) -> tuple[str, ...]:

@@ -113,7 +113,7 @@ class Store(Protocol):
     """
 
     async def migrate(self) -> None:
-        """Make what it needs, or bring that of an older release up to this one's."""
+        """Make what it keeps things in, or bring that up to this release."""
         ...
 
     async def now(self) -> float:
