@@ -144,6 +144,9 @@ def in_child(work: Callable[[], Any], limit: float) -> Any:
     if not child:
         os.close(reading)
         _child(work, writing)
+    with suppress(ProcessLookupError, PermissionError):
+        # It may not have come to that itself when its time is over
+        os.setpgid(child, child)
     os.close(writing)
     until = time.monotonic() + limit
     told = b""
