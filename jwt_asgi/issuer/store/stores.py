@@ -123,11 +123,10 @@ class _SQLStore:
         def work(connection: Connection) -> tuple[Step | None, Session | None, float]:
             return self._rotate(connection, asked) or self._judge(connection, asked)
 
-        if not self._database.one_writer:
-            rotated = await self._database.single(lambda connection: self._rotate(connection, asked))
-            if rotated is not None:
-                return rotated
-        return await self._database.write(work)
+        if self._database.one_writer:
+            return await self._database.write(work)
+        rotated = await self._database.single(lambda connection: self._rotate(connection, asked))
+        return rotated or await self._database.write(lambda connection: self._judge(connection, asked))
 
     async def confirm(self, id: bytes, generation: int) -> bool:  # noqa: A002 - what it is
         """Do what `rotation.confirmed` says; return whether that changed anything."""

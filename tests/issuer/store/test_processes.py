@@ -20,7 +20,7 @@ import asyncpg
 import pytest
 
 from jwt_asgi.issuer.rotation import Step
-from tests.issuer.store.worker import CALLERS, run
+from tests.issuer.store.worker import CALLERS, PATIENCE, run
 from tests.issuer.store.world import begin, entry_key, make_session, make_store, refresh
 
 FAMILIES = int(os.environ.get("JWT_ASGI_FAMILIES", "12"))
@@ -80,7 +80,7 @@ def workers() -> Iterator[Start]:
 async def test_four_processes_with_four_callers_keep_every_family_whole(
     empty_url: str, workers: Callable[[str], Worker]
 ) -> None:
-    store = make_store(empty_url)
+    store = make_store(empty_url, timeout=PATIENCE)
     four = [workers(empty_url) for _ in range(PROCESSES)]
     assert [await process.hear() for process in four] == ["ready"] * PROCESSES  # all at once have made the tables
     now = await store.now()

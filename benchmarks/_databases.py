@@ -1,0 +1,290 @@
+"""A file of SQLite and a server of PostgreSQL on a real disk: filled in bulk, and asked without the store.
+
+What is asked without the store is the statement that the store rotates with, prepared once, and nothing else: no
+object is made of the row, and no other thread or task has a part in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import sqlite3
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import asyncpg
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from benchmarks._traffic import CLIENT, POLICY, Families
+from jwt_asgi.issuer.rotation import Family
+from jwt_asgi.issuer.store import PostgreSQLStore, SQLiteStore
+from jwt_asgi.issuer.store.rows import session_columns
+from jwt_asgi.issuer.store.schema import sessions
+from jwt_asgi.issuer.store.sessions import KEEP, Presentation
+from jwt_asgi.issuer.types import Session
+from tests.issuer.store.postgresql import INSTALL, binaries, server
+
+__all__ = ["NAMES", "Database", "absent", "fsync_of", "new_session", "opened", "prepared"]
+
+ISSUER = "https://issuer.test"
+NAMES = ("sqlite", "postgresql")
+CONNECTIONS = 16
+TOGETHER = 32
+"""How many refresh at once, in a closed loop."""
+DURABLE = ("-c", "shared_buffers=512MB", "-c", "max_wal_size=4GB")
+"""All else is as PostgreSQL has it by itself: it waits for the disk before it answers, and cleans up in between."""
+_DAY = 86_400.0
+_COLUMNS = [column.name for column in sessions.columns]
+_BULK = 50_000
+
+
+class Database(Protocol):
+    """Where sessions are kept, and the same without the store."""
+
+    name: str
+    store: SQLiteStore | PostgreSQLStore
+
+    async def fill(self, count: int, *, dead: bool = False) -> list[bytes]:
+        """Add so many sessions that live, or that ended so long ago that they are to be forgotten."""
+        ...
+
+    async def raw(self, families: Families, seconds: float) -> dict[str, float]:
+        """Return the rotations per second that there are without the store, by the way to commit."""
+        ...
+
+    async def plan(self) -> str:
+        """How the database finds the row that a rotation changes."""
+        ...
+
+
+class SQLiteFile:
+    """A file."""
+
+    name = "SQLite"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.store = SQLiteStore(path, issuer=ISSUER)
+        compiled = self.store._statements.rotate.compile(dialect=sqlite_dialect(paramstyle="named"))  # noqa: SLF001
+        self._rotate = str(compiled)
+        self._constants = _given(compiled)
+
+    async def fill(self, count: int, *, dead: bool = False) -> list[bytes]:
+        statement = f"INSERT INTO jwt_asgi_session ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+
+        def work() -> list[bytes]:
+            ids = []
+            with self._connected() as connection:
+                connection.execute("PRAGMA cache_size = -400000")
+                for rows in _rows(count, dead=dead):
+                    connection.execute("BEGIN IMMEDIATE")
+                    connection.executemany(statement, rows)
+                    connection.execute("COMMIT")
+                    ids += [row[0] for row in rows]
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return ids
+
+        return await asyncio.to_thread(work)
+
+    async def raw(self, families: Families, seconds: float) -> dict[str, float]:
+        one = await asyncio.to_thread(self._raw, families, seconds, 1)
+        many = await asyncio.to_thread(self._raw, families, seconds, TOGETHER)
+        return {"a commit each": one, f"a commit for {TOGETHER}": many}
+
+    def _raw(self, families: Families, seconds: float, together: int) -> float:
+        done, began = 0, time.perf_counter()
+        with self._connected() as connection:
+            while time.perf_counter() < began + seconds:
+                taken = [families.take() for _ in range(together)]
+                connection.execute("BEGIN IMMEDIATE")
+                for family in taken:
+                    values = self._constants | _asked(family, families) | {"now": time.time()}
+                    if connection.execute(self._rotate, values).fetchall() == []:
+                        raise RuntimeError("expected a rotation")
+                connection.execute("COMMIT")
+                for family in taken:
+                    families.give_back(family)
+                done += together
+        return done / (time.perf_counter() - began)
+
+    async def plan(self) -> str:
+        with self._connected() as connection:
+            values = self._constants | _asked(b"0" * 16) | {"now": 0.0}
+            found = connection.execute(f"EXPLAIN QUERY PLAN {self._rotate}", values).fetchall()
+        return "; ".join(row[3] for row in found)
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=20)
+        try:
+            connection.execute("PRAGMA synchronous = FULL")  # as the store's is
+            yield connection
+        finally:
+            connection.close()
+
+
+class PostgreSQLServer:
+    """A database of a server."""
+
+    name = "PostgreSQL"
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.store = PostgreSQLStore(url, issuer=ISSUER, connections=CONNECTIONS)
+        compiled = self.store._statements.rotate.compile(dialect=asyncpg_dialect())  # noqa: SLF001
+        self._rotate = str(compiled)
+        self._names: Sequence[str] = compiled.positiontup or ()
+        self._constants = _given(compiled)
+
+    async def fill(self, count: int, *, dead: bool = False) -> list[bytes]:
+        ids = []
+        async with self._connected() as connection:
+            for rows in _rows(count, dead=dead):
+                await connection.copy_records_to_table("jwt_asgi_session", records=rows, columns=_COLUMNS)
+                ids += [row[0] for row in rows]
+            await connection.execute("VACUUM ANALYZE jwt_asgi_session")
+            await connection.execute("CHECKPOINT")
+        return ids
+
+    async def raw(self, families: Families, seconds: float) -> dict[str, float]:
+        done, end = 0, 0.0
+
+        async def client() -> int:
+            done = 0
+            async with self._connected() as connection:
+                statement = await connection.prepare(self._rotate)
+                while time.perf_counter() < end:
+                    family = families.take()
+                    if await statement.fetchrow(*self._values(_asked(family, families))) is None:
+                        raise RuntimeError("expected a rotation")
+                    families.give_back(family)
+                    done += 1
+            return done
+
+        began = time.perf_counter()
+        end = began + seconds
+        done = sum(await asyncio.gather(*(client() for _ in range(CONNECTIONS))))
+        return {f"asyncpg, {CONNECTIONS} connections": done / (time.perf_counter() - began)}
+
+    async def plan(self) -> str:
+        async with self._connected() as connection:
+            found = await connection.fetch(f"EXPLAIN {self._rotate}", *self._values(_asked(b"0" * 16)))
+        return "; ".join(row[0].strip() for row in found)
+
+    async def updates(self) -> tuple[int, int]:
+        """How many rows were changed, and how many of these without a change of an index, since it was asked last."""
+        wanted = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'jwt_asgi_session'"
+        async with self._connected() as connection:
+            await asyncio.sleep(1.1)  # a connection counts its work once a second
+            row = await connection.fetchrow(wanted)
+            await connection.execute("SELECT pg_stat_reset()")
+        return (0, 0) if row is None else (row[0], row[1])
+
+    def _values(self, parameters: dict[str, Any]) -> list[Any]:
+        values = self._constants | parameters
+        return [values[name] for name in self._names]
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[asyncpg.Connection]:
+        connection = await asyncpg.connect(self._url)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+
+def absent(name: str) -> str | None:
+    """Why a database cannot be measured here, with what to do; None: it can."""
+    return f"a real PostgreSQL is needed: {INSTALL}" if name == "postgresql" and binaries() is None else None
+
+
+@contextmanager
+def prepared(name: str, folder: Path) -> Iterator[str]:
+    """The URL of an empty database of this kind, whose data is in a folder of this folder."""
+    if name == "sqlite":
+        with tempfile.TemporaryDirectory(prefix="jwt-asgi-", dir=folder) as path:
+            yield f"sqlite:///{path}/store.db"
+        return
+    programs = binaries()
+    if programs is None:
+        raise RuntimeError(f"expected a PostgreSQL: {INSTALL}")
+    with server(programs, parent=str(folder), settings=DURABLE) as url:
+        yield url.format(database="postgres")
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[SQLiteFile | PostgreSQLServer]:
+    """A database with tables."""
+    sqlite = "sqlite:///"
+    database = SQLiteFile(Path(url.removeprefix(sqlite))) if url.startswith(sqlite) else PostgreSQLServer(url)
+    await database.store.migrate()
+    try:
+        yield database
+    finally:
+        await database.store.aclose()
+
+
+def fsync_of(folder: Path, times: int = 200) -> float:
+    """Seconds until the disk has 4 KiB for good, in the median."""
+    took = []
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        for _ in range(times):
+            os.write(file.fileno(), b"x" * 4096)
+            began = time.perf_counter()
+            os.fdatasync(file.fileno())
+            took.append(time.perf_counter() - began)
+    return sorted(took)[times // 2]
+
+
+def new_session(number: int, now: float, *, lives: float = POLICY.idle) -> Session:
+    """One as applications have them."""
+    return Session(
+        id=secrets.token_bytes(16),
+        key_version=1,
+        subject=f"user-{number:08}",
+        tenant="acme",
+        scopes=("openid", "todos:read", "todos:write"),
+        audience=("https://api.test",),
+        auth_time=now,
+        acr="urn:mfa",
+        amr=("pwd", "otp"),
+        claims={"roles": ["editor", "reader"]},
+        created_at=now,
+        family=Family(
+            client_id=CLIENT, generation=0, rotated_at=now, idle_until=now + lives, absolute_until=now + POLICY.absolute
+        ),
+    )
+
+
+def _rows(count: int, *, dead: bool) -> Iterator[list[tuple[Any, ...]]]:
+    """Rows in portions; the dead ended on some day of the last month but a week."""
+    now = time.time()
+    for start in range(0, count, _BULK):
+        rows = []
+        for number in range(start, min(start + _BULK, count)):
+            age = random.uniform(KEEP + 1, KEEP + 30 * _DAY) if dead else 0.0
+            values = {name: None for name in _COLUMNS} | session_columns(new_session(number, now - age, lives=1.0))
+            values |= {"idle_until": now - age + (1.0 if dead else POLICY.idle)}
+            rows.append(tuple((values | {"collect_at": values["idle_until"] + KEEP}).values()))
+        yield rows
+
+
+def _asked(family: bytes, families: Families | None = None) -> dict[str, Any]:
+    generation = families.newest[family] if families else 0
+    asked = Presentation(
+        id=family, generation=generation, client_id=CLIENT, proof=None, policy=POLICY, key_version=1
+    ).parameters()
+    return asked or {}
+
+
+def _given(compiled: SQLCompiler) -> dict[str, Any]:
+    """The values that a statement has already."""
+    return {name: value for name, value in compiled.params.items() if value is not None} | {"confirmed_at": None}
