@@ -13,15 +13,12 @@ import secrets
 import sqlite3
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import asyncpg
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
-from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from benchmarks._traffic import CLIENT, POLICY, Families
 from jwt_asgi.issuer.rotation import Family
@@ -73,9 +70,7 @@ class SQLiteFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.store = SQLiteStore(path, issuer=ISSUER)
-        compiled = self.store._statements.rotate.compile(dialect=sqlite_dialect(paramstyle="named"))  # noqa: SLF001
-        self._rotate = str(compiled)
-        self._constants = _given(compiled)
+        self._rotate = self.store._statements.rotate  # noqa: SLF001
 
     async def fill(self, count: int, *, dead: bool = False) -> list[bytes]:
         statement = f"INSERT INTO jwt_asgi_session ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
@@ -106,8 +101,8 @@ class SQLiteFile:
                 taken = [families.take() for _ in range(together)]
                 connection.execute("BEGIN IMMEDIATE")
                 for family in taken:
-                    values = self._constants | _asked(family, families) | {"now": time.time()}
-                    if connection.execute(self._rotate, values).fetchall() == []:
+                    values = self._rotate.values(_asked(family, families) | {"now": time.time()})
+                    if connection.execute(self._rotate.text, values).fetchall() == []:
                         raise RuntimeError("expected a rotation")
                 connection.execute("COMMIT")
                 for family in taken:
@@ -117,8 +112,8 @@ class SQLiteFile:
 
     async def plan(self) -> str:
         with self._connected() as connection:
-            values = self._constants | _asked(b"0" * 16) | {"now": 0.0}
-            found = connection.execute(f"EXPLAIN QUERY PLAN {self._rotate}", values).fetchall()
+            values = self._rotate.values(_asked(b"0" * 16) | {"now": 0.0})
+            found = connection.execute(f"EXPLAIN QUERY PLAN {self._rotate.text}", values).fetchall()
         return "; ".join(row[3] for row in found)
 
     @contextmanager
@@ -139,10 +134,7 @@ class PostgreSQLServer:
     def __init__(self, url: str) -> None:
         self._url = url
         self.store = PostgreSQLStore(url, issuer=ISSUER, connections=CONNECTIONS)
-        compiled = self.store._statements.rotate.compile(dialect=asyncpg_dialect())  # noqa: SLF001
-        self._rotate = str(compiled)
-        self._names: Sequence[str] = compiled.positiontup or ()
-        self._constants = _given(compiled)
+        self._rotate = self.store._statements.rotate  # noqa: SLF001
 
     async def fill(self, count: int, *, dead: bool = False) -> list[bytes]:
         ids = []
@@ -160,10 +152,10 @@ class PostgreSQLServer:
         async def client() -> int:
             done = 0
             async with self._connected() as connection:
-                statement = await connection.prepare(self._rotate)
+                statement = await connection.prepare(self._rotate.text)
                 while time.perf_counter() < end:
                     family = families.take()
-                    if await statement.fetchrow(*self._values(_asked(family, families))) is None:
+                    if await statement.fetchrow(*self._rotate.values(_asked(family, families))) is None:
                         raise RuntimeError("expected a rotation")
                     families.give_back(family)
                     done += 1
@@ -176,7 +168,7 @@ class PostgreSQLServer:
 
     async def plan(self) -> str:
         async with self._connected() as connection:
-            found = await connection.fetch(f"EXPLAIN {self._rotate}", *self._values(_asked(b"0" * 16)))
+            found = await connection.fetch(f"EXPLAIN {self._rotate.text}", *self._rotate.values(_asked(b"0" * 16)))
         return "; ".join(row[0].strip() for row in found)
 
     async def updates(self) -> tuple[int, int]:
@@ -187,10 +179,6 @@ class PostgreSQLServer:
             row = await connection.fetchrow(wanted)
             await connection.execute("SELECT pg_stat_reset()")
         return (0, 0) if row is None else (row[0], row[1])
-
-    def _values(self, parameters: dict[str, Any]) -> list[Any]:
-        values = self._constants | parameters
-        return [values[name] for name in self._names]
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[asyncpg.Connection]:
@@ -283,8 +271,3 @@ def _asked(family: bytes, families: Families | None = None) -> dict[str, Any]:
         id=family, generation=generation, client_id=CLIENT, proof=None, policy=POLICY, key_version=1
     ).parameters()
     return asked or {}
-
-
-def _given(compiled: SQLCompiler) -> dict[str, Any]:
-    """The values that a statement has already."""
-    return {name: value for name, value in compiled.params.items() if value is not None} | {"confirmed_at": None}

@@ -134,5 +134,3 @@ async def _once(store: Store, families: Families, found: Found, since: float) ->
     if step is not Step.ROTATE:
         raise RuntimeError(f"expected a rotation; got {step}")
     families.give_back(family)
-
-

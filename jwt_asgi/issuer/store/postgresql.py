@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -24,15 +24,18 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.engine.interfaces import AdaptedConnection
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
+from sqlalchemy.engine.interfaces import AdaptedConnection, Dialect
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.util import greenlet_spawn
 
 from jwt_asgi._core.policy import seconds
 from jwt_asgi.errors import ConfigurationError
 from jwt_asgi.issuer.errors import StoreUnavailable
 from jwt_asgi.issuer.store.database import Work, check_version, guarded, persistently
+from jwt_asgi.issuer.store.prepared import Prepared
 
 __all__ = ["PostgreSQL"]
 
@@ -58,7 +61,7 @@ class PostgreSQL:
         ConfigurationError: an option is wrong.
     """
 
-    one_writer = False
+    dialect: Dialect = dialect()
 
     def __init__(self, url: str, *, clock: Callable[[], float] | None, timeout: float, connections: int) -> None:
         """Check the options; nothing is opened before it is needed."""
@@ -95,6 +98,21 @@ class PostgreSQL:
         async def attempt() -> T:
             async with self._engines_here()[1].connect() as connection:
                 return await connection.run_sync(work)
+
+        return await self._tried(attempt)
+
+    async def first(self, statement: Prepared, parameters: Mapping[str, Any]) -> Sequence[Any] | None:
+        """Return the first row of one statement, which is a transaction of its own."""
+        values = statement.values({**parameters, **self.times()})
+
+        async def attempt() -> Sequence[Any] | None:
+            pooled = await self._engines_here()[0].raw_connection()
+            try:
+                driver: Any = pooled.driver_connection
+                row: Sequence[Any] | None = await driver.fetchrow(statement.text, *values)
+                return row
+            finally:
+                await greenlet_spawn(pooled.close)
 
         return await self._tried(attempt)
 

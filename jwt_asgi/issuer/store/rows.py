@@ -65,7 +65,7 @@ def family_columns(family: Family) -> dict[str, Any]:
     }
 
 
-def session_of(row: Row[Any]) -> Session:
+def session_of(row: Any) -> Session:  # noqa: ANN401 - of SQLAlchemy, or a `Rotated`
     """Return the session of a row."""
     proof: Proof = None if row.proof_kind is None else (row.proof_kind, row.proof_value)
     family = Family(

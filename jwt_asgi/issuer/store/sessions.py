@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,11 +27,12 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from jwt_asgi.issuer import rotation
 from jwt_asgi.issuer.rotation import FamilyStatus, Proof, RotationPolicy, Step
 from jwt_asgi.issuer.store.database import Database
+from jwt_asgi.issuer.store.prepared import Prepared
 from jwt_asgi.issuer.store.rows import family_columns, is_text, session_columns, session_of
 from jwt_asgi.issuer.store.schema import sessions
 from jwt_asgi.issuer.types import Session
 
-__all__ = ["KEEP", "Presentation", "Statements", "add", "end", "judge"]
+__all__ = ["KEEP", "Presentation", "Rotated", "Statements", "add", "end", "judge"]
 
 KEEP = 7 * 86_400.0
 """How many seconds a session is kept after its end, so that a late replay is still known for one."""
@@ -52,6 +54,10 @@ _REPLAYED = (
     .where(_c.id == bindparam("of"))
     .values(ended_at=bindparam("at"), ended_for=REPLAY, collect_at=bindparam("later"))
 )
+
+
+Rotated = namedtuple("Rotated", [*_c.keys(), "now"])  # noqa: PYI024 - the columns are in the schema
+"""The row of a session that was rotated, and the time of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +96,7 @@ class Statements:
         live = (_c.status == FamilyStatus.LIVE.value) & (now < _c.idle_until) & (now < _c.absolute_until)
         self.live = live
         self.now = now
-        self.rotate = self._rotate()
+        self.rotate = Prepared(self._rotate(), database.dialect)
         self.confirm: Update = (
             update(sessions)
             .where(
@@ -105,7 +111,10 @@ class Statements:
         )
 
     def _rotate(self) -> ReturningUpdate[Any]:
-        """The row ROTATE of the table, whole: of a thousand who come with one generation it finds a row for one."""
+        """The row ROTATE of the table, whole: of a thousand who come with one generation it finds a row for one.
+
+        What it returns is a `Rotated`.
+        """
         idle_until = self.now + bindparam("idle", type_=Double)
         return (
             update(sessions)

@@ -18,7 +18,7 @@ from jwt_asgi.issuer.store.database import Database
 from jwt_asgi.issuer.store.postgresql import PostgreSQL
 from jwt_asgi.issuer.store.rows import is_text, session_of
 from jwt_asgi.issuer.store.schema import sessions as table
-from jwt_asgi.issuer.store.sessions import Presentation, Statements
+from jwt_asgi.issuer.store.sessions import Presentation, Rotated, Statements
 from jwt_asgi.issuer.store.sqlite import SQLite
 from jwt_asgi.issuer.types import Entry, KeyChange, Record, Session, StoredKey
 
@@ -120,13 +120,12 @@ class _SQLStore:
             id=id, generation=generation, client_id=client_id, proof=proof, policy=policy, key_version=key_version
         )
 
-        def work(connection: Connection) -> tuple[Step | None, Session | None, float]:
-            return self._rotate(connection, asked) or self._judge(connection, asked)
-
-        if self._database.one_writer:
-            return await self._database.write(work)
-        rotated = await self._database.single(lambda connection: self._rotate(connection, asked))
-        return rotated or await self._database.write(lambda connection: self._judge(connection, asked))
+        if (parameters := asked.parameters()) is not None:
+            row = await self._database.first(self._statements.rotate, parameters)
+            if row is not None:
+                rotated = Rotated._make(row)
+                return Step.ROTATE, session_of(rotated), rotated.now
+        return await self._database.write(lambda connection: self._judge(connection, asked))
 
     async def confirm(self, id: bytes, generation: int) -> bool:  # noqa: A002 - what it is
         """Do what `rotation.confirmed` says; return whether that changed anything."""
@@ -220,13 +219,6 @@ class _SQLStore:
     async def aclose(self) -> None:
         """Close what is open. The store cannot be used any more."""
         await self._database.aclose()
-
-    def _rotate(self, connection: Connection, asked: Presentation) -> tuple[Step, Session, float] | None:
-        parameters = asked.parameters()
-        if parameters is None:
-            return None
-        row = connection.execute(self._statements.rotate, {**parameters, **self._database.times()}).first()
-        return None if row is None else (Step.ROTATE, session_of(row), row.now)
 
     def _judge(self, connection: Connection, asked: Presentation) -> tuple[Step | None, Session | None, float]:
         step, session, now = sessions.judge(connection, self._database, asked)
