@@ -232,7 +232,7 @@ def fsync_of(folder: Path, times: int = 200) -> float:
     return sorted(took)[times // 2]
 
 
-def new_session(number: int, now: float, *, lives: float = POLICY.idle) -> Session:
+def new_session(number: int, now: float) -> Session:
     """One as applications have them."""
     return Session(
         id=secrets.token_bytes(16),
@@ -247,7 +247,11 @@ def new_session(number: int, now: float, *, lives: float = POLICY.idle) -> Sessi
         claims={"roles": ["editor", "reader"]},
         created_at=now,
         family=Family(
-            client_id=CLIENT, generation=0, rotated_at=now, idle_until=now + lives, absolute_until=now + POLICY.absolute
+            client_id=CLIENT,
+            generation=0,
+            rotated_at=now,
+            idle_until=now + POLICY.idle,
+            absolute_until=now + POLICY.absolute,
         ),
     )
 
@@ -255,13 +259,13 @@ def new_session(number: int, now: float, *, lives: float = POLICY.idle) -> Sessi
 def _rows(count: int, *, dead: bool) -> Iterator[list[tuple[Any, ...]]]:
     """Rows in portions; the dead ended on some day of the last month but a week."""
     now = time.time()
+    likeness = dict.fromkeys(_COLUMNS) | session_columns(new_session(0, now))
     for start in range(0, count, _BULK):
         rows = []
         for number in range(start, min(start + _BULK, count)):
-            age = random.uniform(KEEP + 1, KEEP + 30 * _DAY) if dead else 0.0
-            values = {name: None for name in _COLUMNS} | session_columns(new_session(number, now - age, lives=1.0))
-            values |= {"idle_until": now - age + (1.0 if dead else POLICY.idle)}
-            rows.append(tuple((values | {"collect_at": values["idle_until"] + KEEP}).values()))
+            end = now - random.uniform(KEEP + 1, KEEP + 30 * _DAY) if dead else now + POLICY.idle
+            own = {"id": secrets.token_bytes(16), "subject": f"user-{number:08}", "idle_until": end}
+            rows.append(tuple({**likeness, **own, "collect_at": end + KEEP}.values()))
         yield rows
 
 

@@ -76,12 +76,7 @@ async def issue_and_keep(database: SQLiteFile | PostgreSQLServer, arguments: arg
 
 async def _keep(alg: str, database: SQLiteFile | PostgreSQLServer, seconds: float) -> list[Figure]:
     sign, key, tokens, found = RAW[alg](), SigningKey.new(alg), AccessTokens(issuer=ISSUER), Found()
-    began = time.perf_counter()
-    for done in range(1, 10_000):
-        sign(b"x" * _CONTENT)
-        if time.perf_counter() - began > seconds / 10:
-            break
-    limit = done / (time.perf_counter() - began)
+    limit = _rate(lambda: sign(b"x" * _CONTENT), seconds / 10)
     began = time.perf_counter()
 
     async def client() -> None:
@@ -96,3 +91,12 @@ async def _keep(alg: str, database: SQLiteFile | PostgreSQLServer, seconds: floa
     what = f"{alg}, with its session"
     share = told(f"{what}: share of the signatures alone", 100 * found.rate / limit, "%")
     return [told(what, found.rate, "/s"), share, *found.figures(what)]
+
+
+def _rate(call: Callable[[], Any], seconds: float) -> float:
+    """Calls per second."""
+    done, began = 0, time.perf_counter()
+    while done == 0 or time.perf_counter() < began + seconds:
+        call()
+        done += 1
+    return done / (time.perf_counter() - began)

@@ -24,7 +24,7 @@ growth: the open loop at the lowest rate with 10 thousand, 100 thousand and a mi
     statistics of it.
 gc: a million sessions that ended over a week ago, and 10 thousand that live. The open loop at the lowest rate takes
     turns: 2 seconds alone, 6 seconds beside `Store.collect`, which is called with pauses at random, until nothing is
-    left to forget. The rise is the difference between the p99 of both.
+    left to forget or `--gc-seconds` have passed beside it. The rise is the difference between the p99 of both.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ async def gc(database: Database, arguments: argparse.Namespace) -> list[Figure]:
     families = Families(await database.fill(arguments.families))
     await database.fill(arguments.dead, dead=True)
     rate = (arguments.rates or RATES[database.name])[0]
-    forgotten, calls, working, waiting = 0, [], 0.0, asyncio.Event()
+    forgotten, calls, waiting = 0, [0.0], asyncio.Event()
 
     async def collect() -> None:
         nonlocal forgotten
@@ -121,17 +121,17 @@ async def gc(database: Database, arguments: argparse.Namespace) -> list[Figure]:
 
     collecting = asyncio.create_task(collect())
     alone, beside = Found(), Found()
-    while not collecting.done():
+    while not collecting.done() and beside.seconds < arguments.gc_seconds:
         alone.add(await open_loop(database.store, families, rate, min(ALONE, arguments.seconds)))
         waiting.set()
         part = await open_loop(database.store, families, rate, min(BESIDE, arguments.seconds), collecting.done)
         waiting.clear()
-        working += part.seconds
         beside.add(part)
-    await collecting
+    collecting.cancel()
+    await asyncio.gather(collecting, return_exceptions=True)
     return [
-        exactly("rows that were forgotten", forgotten, arguments.dead),
-        told("rows a second", forgotten / working, "/s"),
+        told("rows that were forgotten", forgotten),
+        told("rows a second", forgotten / beside.seconds, "/s"),
         told("longest call of collect", max(calls) * 1e3, "ms"),
         *alone.figures(f"{rate:,}/s alone"),
         *beside.figures(f"{rate:,}/s beside it"),
@@ -157,6 +157,7 @@ def parsed(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rates", type=lambda text: [int(rate) for rate in text.split(",")], help="of the open loop")
     parser.add_argument("--most", type=int, default=1_000_000, help="families of `growth`; default: %(default)s")
     parser.add_argument("--dead", type=int, default=1_000_000, help="sessions of `gc`; default: %(default)s")
+    parser.add_argument("--gc-seconds", type=float, default=90.0, help="at most; default: %(default)s")
     parser.add_argument("--pause", type=float, default=0.05, help="seconds between calls; default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     arguments = parser.parse_args(given)

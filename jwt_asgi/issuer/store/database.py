@@ -38,6 +38,8 @@ class Database(Protocol):
     """The time, in a statement."""
     dialect: Dialect
     """How statements are written for its driver."""
+    portion: int
+    """How many rows a transaction of housekeeping takes out at most; on SQLite nobody else can write meanwhile."""
 
     def times(self) -> dict[str, float]:
         """Return what a statement with `now` in it needs as a parameter."""

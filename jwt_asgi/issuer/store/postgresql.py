@@ -62,6 +62,7 @@ class PostgreSQL:
     """
 
     dialect: Dialect = dialect()
+    portion = 500
 
     def __init__(self, url: str, *, clock: Callable[[], float] | None, timeout: float, connections: int) -> None:
         """Check the options; nothing is opened before it is needed."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypedDict, Unpack
 
 from sqlalchemy import Connection, select
@@ -202,18 +204,27 @@ class _SQLStore:
     async def collect(self, *, batch: int = 500) -> int:
         """Forget what nobody needs any more, at most `batch` rows of each table; return how many rows that were.
 
-        Each table is a transaction of its own. Processes may do so at once.
+        It takes small transactions, and a break after each that is as long as it was: whoever refreshes meanwhile is
+        hardly held up. Processes may do so at once.
         """
-        forgotten, more = 0, True
-        while more and not forgotten:
-            forgotten, more = await self._database.write(
-                lambda connection: garbage.forget_sessions(connection, self._database, batch)
-            )
         database, keep = self._database, self._keep_audit
-        forgotten += await database.write(lambda connection: garbage.forget_entries(connection, database, batch))
+        forgotten = await self._forget(garbage.forget_sessions, batch)
+        forgotten += await self._forget(garbage.forget_entries, batch)
         forgotten += await database.write(lambda connection: garbage.forget_keys(connection, database))
         if keep is not None:
-            forgotten += await database.write(lambda connection: audit.forget(connection, database, keep, batch))
+            forgotten += await self._forget(partial(audit.forget, keep=keep), batch)
+        return forgotten
+
+    async def _forget(self, work: Callable[..., tuple[int, bool]], batch: int) -> int:
+        """Do it again and again until so many are forgotten, or there are no more; others have their turn in between."""
+        forgotten, more = 0, True
+        while more and forgotten < batch:
+            most = min(self._database.portion, batch - forgotten)
+            began = time.monotonic()
+            found, more = await self._database.write(partial(work, database=self._database, batch=most))
+            forgotten += found
+            if more:
+                await asyncio.sleep(time.monotonic() - began)
         return forgotten
 
     async def aclose(self) -> None:
