@@ -168,8 +168,10 @@ class PostgreSQLServer:
 
     async def plan(self) -> str:
         async with self._connected() as connection:
-            found = await connection.fetch(f"EXPLAIN {self._rotate.text}", *self._rotate.values(_asked(b"0" * 16)))
-        return "; ".join(row[0].strip() for row in found)
+            found = await connection.fetch(
+                f"EXPLAIN (COSTS OFF) {self._rotate.text}", *self._rotate.values(_asked(b"0" * 16))
+            )
+        return "; ".join(row[0].strip(" ->") for row in found if "Scan" in row[0])
 
     async def updates(self) -> tuple[int, int]:
         """How many rows were changed, and how many of these without a change of an index, since it was asked last."""

@@ -50,7 +50,9 @@ def issue(seconds: float) -> list[Figure]:
 async def _issue(alg: str, seconds: float) -> list[Figure]:
     sign, key, tokens = RAW[alg](), SigningKey.new(alg), AccessTokens(issuer=ISSUER)
     context = TokenContext.of_session(new_session(1, time.time()))
-    content, raw, ours = b"x" * _CONTENT, [], []
+    content = b"x" * _CONTENT
+    raw: list[float] = []
+    ours: list[float] = []
     end = time.perf_counter() + seconds
     while not raw or time.perf_counter() < end:
         began = time.perf_counter()

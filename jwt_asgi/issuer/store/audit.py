@@ -87,7 +87,7 @@ def verify(connection: Connection, known: tuple[int, bytes] | None) -> AuditChec
 
 
 def forget(connection: Connection, database: Database, batch: int, *, keep: float) -> tuple[int, bool]:
-    """Take out the oldest records that are older than `keep` seconds; return how many, and whether there may be more."""
+    """Take out the oldest records that are older than `keep` seconds; return how many, and whether more may be."""
     before = database.time(connection) - keep
     floor = connection.execute(select(heads.c.floor_seq).where(_HEAD).with_for_update()).scalar_one()
     oldest = connection.execute(select(_c.seq, _c.at, _c.hash).where(_c.seq > floor).order_by(_c.seq).limit(batch))

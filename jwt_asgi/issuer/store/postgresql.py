@@ -61,7 +61,7 @@ class PostgreSQL:
         ConfigurationError: an option is wrong.
     """
 
-    dialect: Dialect = dialect()
+    dialect: Dialect = dialect()  # type: ignore[no-untyped-call]
     portion = 500
 
     def __init__(self, url: str, *, clock: Callable[[], float] | None, timeout: float, connections: int) -> None:

@@ -66,7 +66,7 @@ def family_columns(family: Family) -> dict[str, Any]:
     }
 
 
-def session_of(row: Any) -> Session:  # noqa: ANN401 - of SQLAlchemy, or a `Rotated`
+def session_of(row: Any) -> Session:  # noqa: ANN401 - of SQLAlchemy, or with its columns as attributes
     """Return the session of a row."""
     proof: Proof = None if row.proof_kind is None else (row.proof_kind, row.proof_value)
     family = Family(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,7 +33,7 @@ from jwt_asgi.issuer.store.rows import family_columns, is_text, session_columns,
 from jwt_asgi.issuer.store.schema import sessions
 from jwt_asgi.issuer.types import Session
 
-__all__ = ["KEEP", "Presentation", "Rotated", "Statements", "add", "end", "judge"]
+__all__ = ["KEEP", "Presentation", "Statements", "add", "end", "judge", "rotated"]
 
 KEEP = 7 * 86_400.0
 """How many seconds a session is kept after its end, so that a late replay is still known for one."""
@@ -56,8 +57,7 @@ _REPLAYED = (
 )
 
 
-Rotated = namedtuple("Rotated", [*_c.keys(), "now"])  # noqa: PYI024 - the columns are in the schema
-"""The row of a session that was rotated, and the time of it."""
+_Rotated: Any = namedtuple("_Rotated", [*_c.keys(), "now"])  # type: ignore[misc]  # noqa: PYI024 - as in the schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,7 @@ class Statements:
     def _rotate(self) -> ReturningUpdate[Any]:
         """The row ROTATE of the table, whole: of a thousand who come with one generation it finds a row for one.
 
-        What it returns is a `Rotated`.
+        `rotated` reads what it returns.
         """
         idle_until = self.now + bindparam("idle", type_=Double)
         return (
@@ -152,6 +152,12 @@ def add(connection: Connection, session: Session) -> None:
         raise ValueError("there is a session with this id: expected 16 bytes of good chance") from error
 
 
+def rotated(row: Sequence[Any]) -> tuple[Session, float]:
+    """Return the session, and the time, of what the statement `rotate` has returned."""
+    of = _Rotated._make(row)
+    return session_of(of), of.now
+
+
 def judge(connection: Connection, database: Database, asked: Presentation) -> tuple[Step | None, Session | None, float]:
     """Do what the table says, while nobody else can change the session."""
     row = connection.execute(_LOCKED, {"of": asked.id}).first()
@@ -167,9 +173,9 @@ def judge(connection: Connection, database: Database, asked: Presentation) -> tu
         return changed.step, session, now
     if changed.step is Step.REPLAY:
         connection.execute(_REPLAYED, {"of": asked.id, "at": now, "later": now + KEEP})
-    rotated = changed.step in {Step.ROTATE, Step.CATCH_UP}
+    goes_on = changed.step in {Step.ROTATE, Step.CATCH_UP}
     changed_to = replace(
-        session, family=changed.family, key_version=asked.key_version if rotated else session.key_version
+        session, family=changed.family, key_version=asked.key_version if goes_on else session.key_version
     )
     values = {f"new_{name}": value for name, value in family_columns(changed.family).items()}
     connection.execute(_CHANGE, {"of": asked.id, "new_key_version": changed_to.key_version, **values})

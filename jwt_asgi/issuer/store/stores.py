@@ -20,7 +20,7 @@ from jwt_asgi.issuer.store.database import Database
 from jwt_asgi.issuer.store.postgresql import PostgreSQL
 from jwt_asgi.issuer.store.rows import is_text, session_of
 from jwt_asgi.issuer.store.schema import sessions as table
-from jwt_asgi.issuer.store.sessions import Presentation, Rotated, Statements
+from jwt_asgi.issuer.store.sessions import Presentation, Statements
 from jwt_asgi.issuer.store.sqlite import SQLite
 from jwt_asgi.issuer.types import Entry, KeyChange, Record, Session, StoredKey
 
@@ -125,8 +125,7 @@ class _SQLStore:
         if (parameters := asked.parameters()) is not None:
             row = await self._database.first(self._statements.rotate, parameters)
             if row is not None:
-                rotated = Rotated._make(row)
-                return Step.ROTATE, session_of(rotated), rotated.now
+                return Step.ROTATE, *sessions.rotated(row)
         return await self._database.write(lambda connection: self._judge(connection, asked))
 
     async def confirm(self, id: bytes, generation: int) -> bool:  # noqa: A002 - what it is
@@ -216,7 +215,7 @@ class _SQLStore:
         return forgotten
 
     async def _forget(self, work: Callable[..., tuple[int, bool]], batch: int) -> int:
-        """Do it again and again until so many are forgotten, or there are no more; others have their turn in between."""
+        """Do it until so many are forgotten, or there are no more; others have their turn in between."""
         forgotten, more = 0, True
         while more and forgotten < batch:
             most = min(self._database.portion, batch - forgotten)
