@@ -38,7 +38,7 @@ def server(programs: Path, *, parent: str | None = None, settings: Sequence[str]
         nobody = pwd.getpwnam("nobody")
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
         user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-    made = ("--no-sync", "--encoding=UTF8", "--locale=C", "--auth=trust", "--username=postgres")
+    made = ("--no-sync", "--wal-segsize=1", "--encoding=UTF8", "--locale=C", "--auth=trust", "--username=postgres")
     subprocess.run([programs / "initdb", "-D", folder / "data", *made], check=True, stdout=subprocess.DEVNULL, **user)
     options = ("-h", "", "-k", str(folder), "-c", "max_connections=200", *settings)
     running = subprocess.Popen(

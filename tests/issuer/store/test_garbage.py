@@ -87,13 +87,13 @@ async def test_an_entry_is_forgotten_when_it_has_passed_for_the_most_lenient_ver
 
 async def test_processes_that_collect_at_once_forget_each_thing_once(url: str, clock: Clock) -> None:
     stores = [make_store(url, clock) for _ in range(3)]
-    for _ in range(60):
+    for _ in range(30):
         await begin(stores[0])
     clock.now += 100 * DAY
     forgotten = 0
     while found := sum(await asyncio.gather(*(store.collect(batch=7) for store in stores))):
         forgotten += found
-    assert forgotten == 60
+    assert forgotten == 30
     for store in stores:
         await store.aclose()
 

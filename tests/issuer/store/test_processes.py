@@ -23,7 +23,7 @@ from jwt_asgi.issuer.rotation import Step
 from tests.issuer.store.worker import CALLERS, PATIENCE, run
 from tests.issuer.store.world import begin, entry_key, make_session, make_store, refresh
 
-FAMILIES = int(os.environ.get("JWT_ASGI_FAMILIES", "12"))
+FAMILIES = int(os.environ.get("JWT_ASGI_FAMILIES", "8"))
 PROCESSES = 4
 
 
