@@ -14,7 +14,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -133,6 +133,7 @@ class PostgreSQLServer:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._counted = (0, 0)
         self.store = PostgreSQLStore(url, issuer=ISSUER, connections=CONNECTIONS)
         self._rotate = self.store._statements.rotate  # noqa: SLF001
 
@@ -147,24 +148,21 @@ class PostgreSQLServer:
         return ids
 
     async def raw(self, families: Families, seconds: float) -> dict[str, float]:
-        done, end = 0, 0.0
-
-        async def client() -> int:
-            done = 0
-            async with self._connected() as connection:
-                statement = await connection.prepare(self._rotate.text)
-                while time.perf_counter() < end:
-                    family = families.take()
-                    if await statement.fetchrow(*self._rotate.values(_asked(family, families))) is None:
-                        raise RuntimeError("expected a rotation")
-                    families.give_back(family)
-                    done += 1
+        async def client(connection: asyncpg.Connection, end: float) -> int:
+            statement, done = await connection.prepare(self._rotate.text), 0
+            while done == 0 or time.perf_counter() < end:
+                family = families.take()
+                if await statement.fetchrow(*self._rotate.values(_asked(family, families))) is None:
+                    raise RuntimeError("expected a rotation")
+                families.give_back(family)
+                done += 1
             return done
 
-        began = time.perf_counter()
-        end = began + seconds
-        done = sum(await asyncio.gather(*(client() for _ in range(CONNECTIONS))))
-        return {f"asyncpg, {CONNECTIONS} connections": done / (time.perf_counter() - began)}
+        async with AsyncExitStack() as open_ones:
+            connections = [await open_ones.enter_async_context(self._connected()) for _ in range(CONNECTIONS)]
+            began = time.perf_counter()
+            done = sum(await asyncio.gather(*(client(connection, began + seconds) for connection in connections)))
+            return {f"asyncpg, {CONNECTIONS} connections": done / (time.perf_counter() - began)}
 
     async def plan(self) -> str:
         async with self._connected() as connection:
@@ -175,12 +173,18 @@ class PostgreSQLServer:
 
     async def updates(self) -> tuple[int, int]:
         """How many rows were changed, and how many of these without a change of an index, since it was asked last."""
+        # A server counts the work of a connection when that ends, or later
+        await self.store.aclose()
+        self.store = PostgreSQLStore(self._url, issuer=ISSUER, connections=CONNECTIONS)
         wanted = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'jwt_asgi_session'"
+        others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1"
         async with self._connected() as connection:
-            await asyncio.sleep(1.1)  # a connection counts its work once a second
+            while await connection.fetchval(others, "jwt-asgi"):
+                await asyncio.sleep(0.02)
+                await connection.execute("SELECT pg_stat_clear_snapshot()")
             row = await connection.fetchrow(wanted)
-            await connection.execute("SELECT pg_stat_reset()")
-        return (0, 0) if row is None else (row[0], row[1])
+        before, self._counted = self._counted, (row[0], row[1])
+        return row[0] - before[0], row[1] - before[1]
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[asyncpg.Connection]:

@@ -85,10 +85,12 @@ async def closed(store: Store, families: Families, clients: int, seconds: float)
     began = time.perf_counter()
 
     async def client() -> None:
-        while time.perf_counter() < began + seconds:
+        once = True
+        while once or time.perf_counter() < began + seconds:
+            once = False
             await _once(store, families, found, time.perf_counter())
 
-    await asyncio.gather(*(client() for _ in range(clients)))
+    await asyncio.gather(*(client() for _ in range(min(clients, len(families)))))
     found.seconds = time.perf_counter() - began
     return found
 

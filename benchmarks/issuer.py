@@ -51,6 +51,8 @@ PLANS = {
     "PostgreSQL": "Index Scan using jwt_asgi_session_pkey on jwt_asgi_session",
 }
 TURNS = 3
+WARM = 0.05
+"""How long the connections are used before an open loop, in a share of it."""
 P99 = 50.0
 RISE = 10.0
 SIZES = (100, 10, 1)
@@ -62,6 +64,7 @@ Database = SQLiteFile | PostgreSQLServer
 async def rotations(database: Database, arguments: argparse.Namespace) -> list[Figure]:
     """How many a second, and how long each takes."""
     families = Families(await database.fill(arguments.families))
+    await closed(database.store, families, TOGETHER, WARM * arguments.seconds)
     limits: dict[str, list[float]] = {}
     all_closed, shares = Found(), []
     for _ in range(TURNS):
@@ -87,9 +90,8 @@ async def growth(database: Database, arguments: argparse.Namespace) -> list[Figu
     rate = (arguments.rates or RATES[database.name])[0]
     for part in SIZES:
         families.add(await database.fill(arguments.most // part - len(families)))
-        if isinstance(database, PostgreSQLServer):
-            await database.updates()
         what = f"{len(families):,} families, {rate:,}/s"
+        await closed(database.store, families, TOGETHER, WARM * arguments.seconds)
         found = await open_loop(database.store, families, rate, arguments.seconds)
         figures += found.figures(what)
         p50.append(found.ms(0.5))
@@ -108,6 +110,7 @@ async def gc(database: Database, arguments: argparse.Namespace) -> list[Figure]:
     families = Families(await database.fill(arguments.families))
     await database.fill(arguments.dead, dead=True)
     rate = (arguments.rates or RATES[database.name])[0]
+    await closed(database.store, families, TOGETHER, WARM * arguments.seconds)
     forgotten, calls, waiting = 0, [0.0], asyncio.Event()
 
     async def collect() -> None:
