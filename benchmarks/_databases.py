@@ -182,7 +182,7 @@ class PostgreSQLServer:
             while await connection.fetchval(others, "jwt-asgi"):
                 await asyncio.sleep(0.02)
                 await connection.execute("SELECT pg_stat_clear_snapshot()")
-            row = await connection.fetchrow(wanted)
+            row: Any = await connection.fetchrow(wanted)
         before, self._counted = self._counted, (row[0], row[1])
         return row[0] - before[0], row[1] - before[1]
 

@@ -154,7 +154,7 @@ def add(connection: Connection, session: Session) -> None:
 
 def rotated(row: Sequence[Any]) -> tuple[Session, float]:
     """Return the session, and the time, of what the statement `rotate` has returned."""
-    of = _Rotated._make(row)
+    of: Any = _Rotated._make(row)
     return session_of(of), of.now
 
 
