@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import asyncpg
+import pytest
+from sqlalchemy import Connection
 
 from jwt_asgi._core.policy import MAX_LEEWAY
 from jwt_asgi.issuer.rotation import RotationPolicy, Step
@@ -73,6 +78,33 @@ async def test_a_batch_is_no_larger_than_was_asked_and_those_who_live_do_not_sto
     assert [await timed.collect(batch=10) for _ in range(3)] == [20, 7, 0]
     assert len(await kept(timed, living)) == 25
     assert await kept(timed, dead) == []
+
+
+async def test_whoever_refreshes_has_his_turn_many_times_while_a_batch_is_forgotten(
+    folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(f"sqlite:///{folder / 'store.db'}", clock)
+    await store.migrate()
+    await asyncio.gather(*(begin(store) for _ in range(400)))
+    clock.now += 100 * DAY
+    session, turns = await begin(store), 0
+    write, portions = store._database.write, []
+
+    async def counted(work: Callable[[Connection], Any]) -> Any:
+        done = await write(work)
+        if isinstance(done, tuple) and isinstance(done[0], int):
+            portions.append(done[0])
+        return done
+
+    monkeypatch.setattr(store._database, "write", counted)
+    collecting = asyncio.create_task(store.collect(batch=400))
+    while not collecting.done():
+        assert await refresh(store, session.id, turns) == (Step.ROTATE, turns + 1)
+        turns += 1
+    assert await collecting == sum(portions) == 400
+    assert max(portions) == 20  # so long nobody else can write
+    assert turns >= 400 / 20 / 2
+    await store.aclose()
 
 
 async def test_an_entry_is_forgotten_when_it_has_passed_for_the_most_lenient_verifier(
