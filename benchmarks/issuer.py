@@ -35,7 +35,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -179,32 +179,31 @@ async def measured(url: str, part: str, arguments: argparse.Namespace) -> list[F
         return await PARTS[part](database, arguments)
 
 
-def figures_of(arguments: argparse.Namespace) -> dict[str, list[Figure]]:
-    """The figures, by part and database."""
-    found = {"disk": [told("4 KiB for good", fsync_of(arguments.folder) * 1e3, "ms")]}
+def figures_of(arguments: argparse.Namespace) -> Iterator[tuple[str, list[Figure]]]:
+    """The figures, by part and database, as they are found."""
+    yield "disk", [told("4 KiB for good", fsync_of(arguments.folder) * 1e3, "ms")]
     parts = arguments.only.split(",")
     if "issue" in parts:
-        found["issue"] = issue(arguments.seconds)
+        yield "issue", issue(arguments.seconds)
     for name in arguments.databases.split(","):
         for part in parts:
             if reason := absent(name):
-                found[f"{part}, {name}"] = [told("skipped", reason)]
+                yield f"{part}, {name}", [told("skipped", reason)]
                 continue
             with prepared(name, arguments.folder) as url:
-                found[f"{part}, {name}"] = asyncio.run(measured(url, part, arguments))
-    return found
+                yield f"{part}, {name}", asyncio.run(measured(url, part, arguments))
 
 
 def main() -> int:
     arguments = parsed(None)
-    found = figures_of(arguments)
+    found = {}
+    for part, figures in figures_of(arguments):
+        found[part] = figures
+        for figure in figures if not arguments.json else ():
+            expected = f"  (expected {figure.expected})" if figure.expected else ""
+            print(f"{part}: {figure.what}: {figure.value}{expected}", flush=True)
     if arguments.json:
         print(json.dumps({part: [asdict(figure) for figure in figures] for part, figures in found.items()}, indent=2))
-    else:
-        for part, figures in found.items():
-            for figure in figures:
-                expected = f"  (expected {figure.expected})" if figure.expected else ""
-                print(f"{part}: {figure.what}: {figure.value}{expected}")
     return 1 if any(figure.broken for figures in found.values() for figure in figures) else 0
 
 
