@@ -18,7 +18,7 @@ from benchmarks._traffic import Found
 from jwt_asgi.issuer.claims import AccessTokens, TokenContext
 from jwt_asgi.issuer.signing import SigningKey
 
-__all__ = ["issue", "issue_and_keep"]
+__all__ = ["RAW", "issue", "issue_and_keep"]
 
 _BATCH = 20
 _CONTENT = 500
@@ -42,9 +42,10 @@ RAW: dict[str, Callable[[], Callable[[bytes], Any]]] = {
 }
 
 
-def issue(seconds: float) -> list[Figure]:
+def issue(arguments: argparse.Namespace) -> list[Figure]:
     """Tokens per second, in a share of the signatures per second that there could be."""
-    return [figure for alg in RAW for figure in asyncio.run(_issue(alg, seconds))]
+    algorithms = arguments.algorithms.split(",")
+    return [figure for alg in algorithms for figure in asyncio.run(_issue(alg, arguments.seconds))]
 
 
 async def _issue(alg: str, seconds: float) -> list[Figure]:
@@ -73,7 +74,8 @@ async def _issue(alg: str, seconds: float) -> list[Figure]:
 
 async def issue_and_keep(database: SQLiteFile | PostgreSQLServer, arguments: argparse.Namespace) -> list[Figure]:
     """Sessions per second, each kept and with its first access token."""
-    return [figure for alg in RAW for figure in await _keep(alg, database, arguments.seconds / 2)]
+    algorithms = arguments.algorithms.split(",")
+    return [figure for alg in algorithms for figure in await _keep(alg, database, arguments.seconds / 2)]
 
 
 async def _keep(alg: str, database: SQLiteFile | PostgreSQLServer, seconds: float) -> list[Figure]:

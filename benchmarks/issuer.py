@@ -41,7 +41,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks._databases import NAMES, TOGETHER, PostgreSQLServer, SQLiteFile, absent, fsync_of, opened, prepared
-from benchmarks._issuing import issue, issue_and_keep
+from benchmarks._issuing import RAW, issue, issue_and_keep
 from benchmarks._kit import Figure, exactly, hoped, reached, told
 from benchmarks._traffic import Families, Found, closed, open_loop
 
@@ -160,6 +160,7 @@ def parsed(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="on the disk; default: %(default)s")
     parser.add_argument("--seconds", type=float, default=10.0, help="for each figure; default: %(default)s")
     parser.add_argument("--families", type=int, default=10_000, help="that live; default: %(default)s")
+    parser.add_argument("--algorithms", metavar="NAMES", default=",".join(RAW), help="default: %(default)s")
     parser.add_argument("--rates", type=lambda text: [int(rate) for rate in text.split(",")], help="of the open loop")
     parser.add_argument("--most", type=int, default=1_000_000, help="families of `growth`; default: %(default)s")
     parser.add_argument("--dead", type=int, default=1_000_000, help="sessions of `gc`; default: %(default)s")
@@ -167,7 +168,7 @@ def parsed(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--pause", type=float, default=0.05, help="seconds between calls; default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     arguments = parser.parse_args(given)
-    for name, known in (("only", tuple(PARTS)), ("databases", NAMES)):
+    for name, known in (("only", tuple(PARTS)), ("databases", NAMES), ("algorithms", tuple(RAW))):
         if unknown := set(getattr(arguments, name).split(",")) - set(known):
             parser.error(f"--{name}: there is no {', '.join(sorted(unknown))}; expected some of {', '.join(known)}")
     return arguments
@@ -184,7 +185,7 @@ def figures_of(arguments: argparse.Namespace) -> Iterator[tuple[str, list[Figure
     yield "disk", [told("4 KiB for good", fsync_of(arguments.folder) * 1e3, "ms")]
     parts = arguments.only.split(",")
     if "issue" in parts:
-        yield "issue", issue(arguments.seconds)
+        yield "issue", issue(arguments)
     for name in arguments.databases.split(","):
         for part in parts:
             if reason := absent(name):

@@ -184,12 +184,13 @@ def test_the_benchmark_of_the_token_service_says_what_each_algorithm_leaves_of_i
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--only", "issue", "--databases", "sqlite", "--seconds", "0.05", "--folder", str(tmp_path), "--json"]
+    arguments += ["--algorithms", "ES256,EdDSA"]
     monkeypatch.setattr(sys, "argv", ["", *arguments])
     assert issuer.main() == 0
     found = json.loads(capsys.readouterr().out)
     assert list(found) == ["disk", "issue", "issue, sqlite"]
     assert [figure["what"] for figure in found["issue"][2::3]] == [
-        f"{alg}: share of the signatures alone" for alg in ("ES256", "EdDSA", "RS256")
+        f"{alg}: share of the signatures alone" for alg in ("ES256", "EdDSA")
     ]
     assert list(tmp_path.iterdir()) == []
 

@@ -215,7 +215,9 @@ async def test_connections_that_the_server_has_ended_are_made_anew(postgresql_ur
     await asyncio.gather(*(store.keys() for _ in range(10)))
     connection = await asyncpg.connect(postgresql_url)
     own = "datname = current_database() AND pid <> pg_backend_pid()"
-    await connection.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {own}")
+    await connection.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {own}")
+    while await connection.fetchval(f"SELECT count(*) FROM pg_stat_activity WHERE {own}"):
+        await connection.execute("SELECT pg_stat_clear_snapshot()")
     await connection.close()
     assert await refresh(store, session.id, 0) == (Step.ROTATE, 1)
     assert await refresh(store, session.id, 1) == (Step.ROTATE, 2)
