@@ -60,7 +60,7 @@ class SQLite:
     """
 
     dialect: Dialect = dialect()
-    portion = 20
+    portion = 10
 
     def __init__(
         self, path: str | os.PathLike[str], *, clock: Callable[[], float], timeout: float, readers: int

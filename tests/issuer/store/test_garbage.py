@@ -102,8 +102,8 @@ async def test_whoever_refreshes_has_his_turn_many_times_while_a_batch_is_forgot
         assert await refresh(store, session.id, turns) == (Step.ROTATE, turns + 1)
         turns += 1
     assert await collecting == sum(portions) == 400
-    assert max(portions) == 20  # so long nobody else can write
-    assert turns >= 400 / 20 / 2
+    assert max(portions) == 10  # so long nobody else can write
+    assert turns >= 400 / 10 / 4
     await store.aclose()
 
 
