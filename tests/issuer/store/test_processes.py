@@ -137,12 +137,11 @@ async def test_whatever_was_answered_before_a_process_was_killed_is_kept(
     process = workers(url)
     await process.hear()
     process.tell("until_killed", [*answered], 0)
-    for _ in range(100):
+    while min(answered.values()) < 20:
         answered.update([await process.hear()])
     process.process.kill()
     answered.update(await process.rest())
     for family, newest in answered.items():
-        assert newest > 0
         step, successor = await refresh(store, family, newest)
         assert step in {Step.ROTATE, Step.RETRY}
         assert successor == newest + 1
