@@ -55,6 +55,11 @@ def hoped(what: str, value: float, *, at_most: float, unit: str = "") -> Figure:
     return Figure(what, number(value, unit), f"at most {number(at_most, unit)}", value <= at_most)
 
 
+def reached(what: str, value: float, *, at_least: float, unit: str = "") -> Figure:
+    """What depends on the machine, and is the better the more it is."""
+    return Figure(what, number(value, unit), f"at least {number(at_least, unit)}", value >= at_least)
+
+
 def told(what: str, value: float | str, unit: str = "") -> Figure:
     """A figure of which nothing is expected."""
     return Figure(what, value if isinstance(value, str) else number(value, unit))

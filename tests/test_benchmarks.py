@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import instructions, memory, served, steps
+from benchmarks import instructions, issuer, memory, served, steps
 from benchmarks._added import report
 from benchmarks._contenders import BARE, Contender, fault_of
 from benchmarks._hostile import MAX_TOKEN_BYTES, tokens
@@ -178,6 +178,21 @@ def test_the_benchmark_of_steps_finds_a_longest_time_for_each_step_and_the_input
     slow = steps.Longest("parse_token", "arrays", 16_000, 1_000.1)
     rows = cells(steps.table([slow, replace(slow, microseconds=1_000.0), replace(slow, step=steps.SIGNATURE)]))
     assert [row[-1].strip(" |") for row in rows[1:]] == ["over 1 ms", "", "beside"]
+
+
+def test_the_benchmark_of_the_token_service_says_what_each_algorithm_leaves_of_its_signatures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--only", "issue", "--databases", "sqlite", "--seconds", "0.05", "--folder", str(tmp_path), "--json"]
+    arguments += ["--algorithms", "ES256,EdDSA"]
+    monkeypatch.setattr(sys, "argv", ["", *arguments])
+    assert issuer.main() == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["disk", "issue", "issue, sqlite"]
+    assert [figure["what"] for figure in found["issue"][2::3]] == [
+        f"{alg}: share of the signatures alone" for alg in ("ES256", "EdDSA")
+    ]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_worst_tokens_are_as_long_as_can_be_and_not_longer() -> None:

@@ -22,7 +22,7 @@ from tests.faults import catalogue
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "security"
 PAGES = sorted(FOLDER.glob("*.md"))
-TABLES = ("attacks", "known-vulnerabilities", "standards")
+TABLES = ("attacks", "known-vulnerabilities", "standards", "token-service")
 CORPUS = "tests/attacks/corpus/"
 FAULTS = "tests/faults/catalogue.py"
 

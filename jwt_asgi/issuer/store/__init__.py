@@ -2,6 +2,7 @@
 
 schema.py              the tables, the same on both; migrations/ makes and changes them
 rows.py                a session, a key, an entry <-> a row
+prepared.py            a statement as a driver takes it
 database.py            what is asked of a database: work in a transaction, the time, one exception
 sqlite.py              a file: one thread that writes, a few that read
 postgresql.py          a server: a pool for each event loop

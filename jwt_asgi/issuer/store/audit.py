@@ -86,8 +86,8 @@ def verify(connection: Connection, known: tuple[int, bytes] | None) -> AuditChec
     return AuditCheck(records=seen, broken_at=broken_at, seq=head.seq, hash=head.hash)
 
 
-def forget(connection: Connection, database: Database, keep: float, batch: int) -> int:
-    """Take out the oldest records that are older than `keep` seconds, at most so many; return how many."""
+def forget(connection: Connection, database: Database, batch: int, *, keep: float) -> tuple[int, bool]:
+    """Take out the oldest records that are older than `keep` seconds; return how many, and whether more may be."""
     before = database.time(connection) - keep
     floor = connection.execute(select(heads.c.floor_seq).where(_HEAD).with_for_update()).scalar_one()
     oldest = connection.execute(select(_c.seq, _c.at, _c.hash).where(_c.seq > floor).order_by(_c.seq).limit(batch))
@@ -97,9 +97,10 @@ def forget(connection: Connection, database: Database, keep: float, batch: int) 
             break
         last = row
     if last is None:
-        return 0
+        return 0, False
     connection.execute(update(heads).where(_HEAD).values(floor_seq=last.seq, floor_hash=last.hash))
-    return connection.execute(delete(audit).where(_c.seq <= last.seq)).rowcount
+    gone = connection.execute(delete(audit).where(_c.seq <= last.seq)).rowcount
+    return gone, gone == batch
 
 
 def _broken(connection: Connection, floor: int, at: int, seen: int, known: tuple[int, bytes] | None) -> AuditCheck:

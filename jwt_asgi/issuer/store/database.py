@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, inspect, text
-from sqlalchemy.exc import DBAPIError, InvalidRequestError, StatementError
+from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.exc import InvalidRequestError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from jwt_asgi.errors import ConfigurationError
 from jwt_asgi.issuer.errors import StoreUnavailable
+from jwt_asgi.issuer.store.prepared import Prepared
 from jwt_asgi.issuer.store.schema import REVISIONS, VERSION_TABLE
 
 __all__ = ["Database", "check_version", "guarded", "persistently", "version_of"]
@@ -34,8 +36,10 @@ class Database(Protocol):
 
     now: ColumnElement[float]
     """The time, in a statement."""
-    one_writer: bool
-    """Whether a transaction has the whole database to itself: then no lock is dearer than another."""
+    dialect: Dialect
+    """How statements are written for its driver."""
+    portion: int
+    """How many rows a transaction of housekeeping takes out at most; on SQLite nobody else can write meanwhile."""
 
     def times(self) -> dict[str, float]:
         """Return what a statement with `now` in it needs as a parameter."""
@@ -51,6 +55,10 @@ class Database(Protocol):
 
     async def single(self, work: Work[T]) -> T:
         """Do work of one statement, which is a transaction of its own."""
+        ...
+
+    async def first(self, statement: Prepared, parameters: Mapping[str, Any]) -> Sequence[Any] | None:
+        """Return the first row of one statement, which is a transaction of its own; None: there is none."""
         ...
 
     async def write(self, work: Work[T]) -> T:
@@ -80,8 +88,8 @@ async def persistently(attempt: Callable[[], Awaitable[T]]) -> T:
     for tried in range(_RETRIES):
         try:
             return await attempt()
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) not in _CONFLICTS:
+        except Exception as error:
+            if _state(error) not in _CONFLICTS:
                 raise
         await asyncio.sleep(random.uniform(_PAUSE / 2, _PAUSE) * 2**tried)  # noqa: S311 - no secret
     return await attempt()
@@ -115,6 +123,15 @@ def check_version(connection: Connection) -> None:
 
 def _name(error: Exception) -> str:
     """Return what kind of failure it was; the message of a driver may hold an address, and what was to be stored."""
-    origin: Any = getattr(error, "orig", None) or error
-    state = getattr(origin, "sqlstate", None) or getattr(origin, "sqlite_errorname", None)
-    return f"{type(origin).__name__} ({state})" if state else type(origin).__name__
+    state = _state(error)
+    return f"{type(_origin(error)).__name__} ({state})" if state else type(_origin(error)).__name__
+
+
+def _state(error: Exception) -> str | None:
+    origin: Any = _origin(error)
+    return getattr(origin, "sqlstate", None) or getattr(origin, "sqlite_errorname", None)
+
+
+def _origin(error: Exception) -> Exception:
+    """Return what the driver has raised."""
+    return getattr(error, "orig", None) or error

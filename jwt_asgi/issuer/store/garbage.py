@@ -39,24 +39,24 @@ def forget_sessions(connection: Connection, database: Database, batch: int) -> t
     return len(gone), len(rows) == batch
 
 
-def forget_entries(connection: Connection, database: Database, batch: int) -> int:
+def forget_entries(connection: Connection, database: Database, batch: int) -> tuple[int, bool]:
     """Take out entries that cover no token any more, as all have expired for the most lenient of verifiers."""
     past = database.time(connection) - MAX_LEEWAY
     passed = select(revocations.c.seq).where(revocations.c.until <= past).order_by(revocations.c.until).limit(batch)
     found = connection.scalars(passed.with_for_update(skip_locked=True)).all()
     if found:
         connection.execute(delete(revocations).where(revocations.c.seq.in_(found)))
-    return len(found)
+    return len(found), len(found) == batch
 
 
-def forget_names(connection: Connection, database: Database, batch: int) -> int:
+def forget_names(connection: Connection, database: Database, batch: int) -> tuple[int, bool]:
     """Take out names whose time has passed."""
     past = literal(database.time(connection), Double)
     passed = select(seen.c.name).where(seen.c.until <= past).order_by(seen.c.until).limit(batch)
     found = connection.scalars(passed.with_for_update(skip_locked=True)).all()
     if found:
         connection.execute(delete(seen).where(seen.c.name.in_(found)))
-    return len(found)
+    return len(found), len(found) == batch
 
 
 def forget_keys(connection: Connection, database: Database) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -24,15 +24,18 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.engine.interfaces import AdaptedConnection
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
+from sqlalchemy.engine.interfaces import AdaptedConnection, Dialect
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, PoolProxiedConnection
+from sqlalchemy.util import greenlet_spawn
 
 from jwt_asgi._core.policy import seconds
 from jwt_asgi.errors import ConfigurationError
 from jwt_asgi.issuer.errors import StoreUnavailable
 from jwt_asgi.issuer.store.database import Work, check_version, guarded, persistently
+from jwt_asgi.issuer.store.prepared import Prepared
 
 __all__ = ["PostgreSQL"]
 
@@ -42,7 +45,9 @@ _FAILURES = (InterfaceError, PostgresError)
 _QUERY = {"host", "port", "ssl", "passfile", "target_session_attrs"}
 _MIGRATION = 0x6A77742D61736769
 """The advisory lock of those who change the tables: `jwt-asgi`."""
-_Engines = WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[AsyncEngine, AsyncEngine, asyncio.Semaphore]]
+_Here = tuple[AsyncEngine, AsyncEngine, asyncio.Semaphore, list[PoolProxiedConnection]]
+"""Connections for transactions, for single statements, who may have one, and those that `first` keeps for the next."""
+_Engines = WeakKeyDictionary[asyncio.AbstractEventLoop, _Here]
 
 
 class PostgreSQL:
@@ -58,7 +63,8 @@ class PostgreSQL:
         ConfigurationError: an option is wrong.
     """
 
-    one_writer = False
+    dialect: Dialect = dialect()  # type: ignore[no-untyped-call]
+    portion = 500
 
     def __init__(self, url: str, *, clock: Callable[[], float] | None, timeout: float, connections: int) -> None:
         """Check the options; nothing is opened before it is needed."""
@@ -93,8 +99,31 @@ class PostgreSQL:
         """Do work without a transaction: one statement, one round trip."""
 
         async def attempt() -> T:
-            async with self._engines_here()[1].connect() as connection:
+            async with (await self._engine(1)).connect() as connection:
                 return await connection.run_sync(work)
+
+        return await self._tried(attempt)
+
+    async def first(self, statement: Prepared, parameters: Mapping[str, Any]) -> Sequence[Any] | None:
+        """Return the first row of one statement, which is a transaction of its own."""
+        values = statement.values({**parameters, **self.times()})
+
+        async def attempt() -> Sequence[Any] | None:
+            engine, _, _, kept = self._engines_here()
+            # To take one from the pool, and to give it back, takes as long as the statement
+            pooled = kept.pop() if kept else await engine.raw_connection()
+            driver: Any = pooled.driver_connection
+            if driver.is_closed():
+                await greenlet_spawn(pooled.close)
+                pooled = await engine.raw_connection()
+                driver = pooled.driver_connection
+            try:
+                row: Sequence[Any] | None = await driver.fetchrow(statement.text, *values)
+            except BaseException:
+                await greenlet_spawn(pooled.close)
+                raise
+            kept.append(pooled)
+            return row
 
         return await self._tried(attempt)
 
@@ -102,7 +131,7 @@ class PostgreSQL:
         """Do work in one transaction."""
 
         async def attempt() -> T:
-            async with self._engines_here()[0].begin() as connection:
+            async with (await self._engine(0)).begin() as connection:
                 return await connection.run_sync(work)
 
         return await self._tried(attempt)
@@ -127,6 +156,8 @@ class PostgreSQL:
         await asyncio.gather(*(task for task in [*self._running] if task.get_loop() is loop), return_exceptions=True)
         engines = self._engines.pop(loop, None)
         if engines is not None and self._pid == os.getpid():
+            for pooled in engines[3]:
+                await greenlet_spawn(pooled.close)
             await engines[0].dispose()
 
     async def _tried(self, attempt: Callable[[], Awaitable[T]]) -> T:
@@ -143,15 +174,22 @@ class PostgreSQL:
                 await turn.acquire()
             try:
                 if not self._checked:
-                    async with self._engines_here()[1].connect() as connection:
+                    async with (await self._engine(1)).connect() as connection:
                         await connection.run_sync(check_version)
                     self._checked = True
                 return await persistently(attempt)
             finally:
                 turn.release()
 
-    def _engines_here(self) -> tuple[AsyncEngine, AsyncEngine, asyncio.Semaphore]:
-        """Return the connections of this event loop, for transactions and for single statements, and who may have one.
+    async def _engine(self, place: int) -> AsyncEngine:
+        """Return the connections for transactions, or for single statements; one of them is free."""
+        *engines, _, kept = self._engines_here()
+        if kept:
+            await greenlet_spawn(kept.pop().close)
+        return engines[place]
+
+    def _engines_here(self) -> _Here:
+        """Return what this event loop has.
 
         Whoever waits for the pool may be overtaken again and again; a semaphore lets in who came first.
         """
@@ -165,7 +203,7 @@ class PostgreSQL:
         if loop not in self._engines:
             engine = self._make_engine(self._timeout)
             single = engine.execution_options(isolation_level="AUTOCOMMIT")
-            self._engines[loop] = engine, single, asyncio.Semaphore(self._connections)
+            self._engines[loop] = engine, single, asyncio.Semaphore(self._connections), []
         return self._engines[loop]
 
     def _make_engine(self, command_timeout: float | None) -> AsyncEngine:

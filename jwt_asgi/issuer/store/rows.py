@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Row
@@ -65,7 +66,7 @@ def family_columns(family: Family) -> dict[str, Any]:
     }
 
 
-def session_of(row: Row[Any]) -> Session:
+def session_of(row: Any) -> Session:  # noqa: ANN401 - of SQLAlchemy, or with its columns as attributes
     """Return the session of a row."""
     proof: Proof = None if row.proof_kind is None else (row.proof_kind, row.proof_value)
     family = Family(
@@ -84,11 +85,11 @@ def session_of(row: Row[Any]) -> Session:
         key_version=row.key_version,
         subject=row.subject,
         tenant=row.tenant,
-        scopes=tuple(json.loads(row.scopes)),
-        audience=tuple(json.loads(row.audience)),
+        scopes=_texts(row.scopes),
+        audience=_texts(row.audience),
         auth_time=row.auth_time,
         acr=row.acr,
-        amr=tuple(json.loads(row.amr)),
+        amr=_texts(row.amr),
         claims=json.loads(row.claims),
         created_at=row.created_at,
         family=family,
@@ -129,6 +130,12 @@ def key_of(row: Row[Any]) -> StoredKey:
 def entry_of(row: Row[Any]) -> Entry:
     """Return the entry of a row."""
     return Entry(seq=row.seq, kind=row.kind, key=row.key, until=row.until, before=row.before)
+
+
+@lru_cache(1024)
+def _texts(array: str) -> tuple[str, ...]:
+    """Many sessions have the same."""
+    return tuple(json.loads(array))
 
 
 def _is_unicode(value: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,11 +28,12 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from jwt_asgi.issuer import rotation
 from jwt_asgi.issuer.rotation import FamilyStatus, Proof, RotationPolicy, Step
 from jwt_asgi.issuer.store.database import Database
+from jwt_asgi.issuer.store.prepared import Prepared
 from jwt_asgi.issuer.store.rows import family_columns, is_text, session_columns, session_of
 from jwt_asgi.issuer.store.schema import sessions
 from jwt_asgi.issuer.types import Session
 
-__all__ = ["KEEP", "Presentation", "Statements", "add", "end", "judge"]
+__all__ = ["KEEP", "Presentation", "Statements", "add", "end", "judge", "rotated"]
 
 KEEP = 7 * 86_400.0
 """How many seconds a session is kept after its end, so that a late replay is still known for one."""
@@ -52,6 +55,9 @@ _REPLAYED = (
     .where(_c.id == bindparam("of"))
     .values(ended_at=bindparam("at"), ended_for=REPLAY, collect_at=bindparam("later"))
 )
+
+
+_Rotated: Any = namedtuple("_Rotated", [*_c.keys(), "now"])  # type: ignore[misc]  # noqa: PYI024 - as in the schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +96,7 @@ class Statements:
         live = (_c.status == FamilyStatus.LIVE.value) & (now < _c.idle_until) & (now < _c.absolute_until)
         self.live = live
         self.now = now
-        self.rotate = self._rotate()
+        self.rotate = Prepared(self._rotate(), database.dialect)
         self.confirm: Update = (
             update(sessions)
             .where(
@@ -105,7 +111,10 @@ class Statements:
         )
 
     def _rotate(self) -> ReturningUpdate[Any]:
-        """The row ROTATE of the table, whole: of a thousand who come with one generation it finds a row for one."""
+        """The row ROTATE of the table, whole: of a thousand who come with one generation it finds a row for one.
+
+        `rotated` reads what it returns.
+        """
         idle_until = self.now + bindparam("idle", type_=Double)
         return (
             update(sessions)
@@ -143,6 +152,12 @@ def add(connection: Connection, session: Session) -> None:
         raise ValueError("there is a session with this id: expected 16 bytes of good chance") from error
 
 
+def rotated(row: Sequence[Any]) -> tuple[Session, float]:
+    """Return the session, and the time, of what the statement `rotate` has returned."""
+    of: Any = _Rotated._make(row)
+    return session_of(of), of.now
+
+
 def judge(connection: Connection, database: Database, asked: Presentation) -> tuple[Step | None, Session | None, float]:
     """Do what the table says, while nobody else can change the session."""
     row = connection.execute(_LOCKED, {"of": asked.id}).first()
@@ -158,9 +173,9 @@ def judge(connection: Connection, database: Database, asked: Presentation) -> tu
         return changed.step, session, now
     if changed.step is Step.REPLAY:
         connection.execute(_REPLAYED, {"of": asked.id, "at": now, "later": now + KEEP})
-    rotated = changed.step in {Step.ROTATE, Step.CATCH_UP}
+    goes_on = changed.step in {Step.ROTATE, Step.CATCH_UP}
     changed_to = replace(
-        session, family=changed.family, key_version=asked.key_version if rotated else session.key_version
+        session, family=changed.family, key_version=asked.key_version if goes_on else session.key_version
     )
     values = {f"new_{name}": value for name, value in family_columns(changed.family).items()}
     connection.execute(_CHANGE, {"of": asked.id, "new_key_version": changed_to.key_version, **values})

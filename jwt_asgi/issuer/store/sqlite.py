@@ -14,19 +14,22 @@ import random
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import ColumnElement, Connection, Double, Engine, bindparam, create_engine, event
+from sqlalchemy.dialects.sqlite import dialect
+from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.pool import QueuePool
 
 from jwt_asgi._core.policy import seconds
 from jwt_asgi.errors import ConfigurationError
 from jwt_asgi.issuer.errors import StoreUnavailable
 from jwt_asgi.issuer.store.database import Work, check_version, guarded
+from jwt_asgi.issuer.store.prepared import Prepared
 
 __all__ = ["SQLite"]
 
@@ -56,7 +59,8 @@ class SQLite:
         ConfigurationError: an option is wrong.
     """
 
-    one_writer = True
+    dialect: Dialect = dialect()
+    portion = 10
 
     def __init__(
         self, path: str | os.PathLike[str], *, clock: Callable[[], float], timeout: float, readers: int
@@ -90,6 +94,17 @@ class SQLite:
 
     async def single(self, work: Work[T]) -> T:
         """Do work on the connection that writes."""
+        return await self.write(work)
+
+    async def first(self, statement: Prepared, parameters: Mapping[str, Any]) -> Sequence[Any] | None:
+        """Return the first row of one statement, on the connection that writes."""
+
+        def work(connection: Connection) -> Sequence[Any] | None:
+            driver: Any = connection.connection.driver_connection
+            values = statement.values({**parameters, **self.times()})
+            rows: list[Sequence[Any]] = driver.execute(statement.text, values).fetchall()
+            return rows[0] if rows else None
+
         return await self.write(work)
 
     async def write(self, work: Work[T]) -> T:

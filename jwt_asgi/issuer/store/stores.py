@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypedDict, Unpack
 
 from sqlalchemy import Connection, select
@@ -120,14 +122,11 @@ class _SQLStore:
             id=id, generation=generation, client_id=client_id, proof=proof, policy=policy, key_version=key_version
         )
 
-        def work(connection: Connection) -> tuple[Step | None, Session | None, float]:
-            return self._rotate(connection, asked) or self._judge(connection, asked)
-
-        if not self._database.one_writer:
-            rotated = await self._database.single(lambda connection: self._rotate(connection, asked))
-            if rotated is not None:
-                return rotated
-        return await self._database.write(work)
+        if (parameters := asked.parameters()) is not None:
+            row = await self._database.first(self._statements.rotate, parameters)
+            if row is not None:
+                return Step.ROTATE, *sessions.rotated(row)
+        return await self._database.write(lambda connection: self._judge(connection, asked))
 
     async def confirm(self, id: bytes, generation: int) -> bool:  # noqa: A002 - what it is
         """Do what `rotation.confirmed` says; return whether that changed anything."""
@@ -212,31 +211,33 @@ class _SQLStore:
     async def collect(self, *, batch: int = 500) -> int:
         """Forget what nobody needs any more, at most `batch` rows of each table; return how many rows that were.
 
-        Each table is a transaction of its own. Processes may do so at once.
+        It takes small transactions, and a break after each that is as long as it was: whoever refreshes meanwhile is
+        hardly held up. Processes may do so at once.
         """
-        forgotten, more = 0, True
-        while more and not forgotten:
-            forgotten, more = await self._database.write(
-                lambda connection: garbage.forget_sessions(connection, self._database, batch)
-            )
         database, keep = self._database, self._keep_audit
-        forgotten += await database.write(lambda connection: garbage.forget_entries(connection, database, batch))
-        forgotten += await database.write(lambda connection: garbage.forget_names(connection, database, batch))
+        forgotten = await self._forget(garbage.forget_sessions, batch)
+        forgotten += await self._forget(garbage.forget_entries, batch)
+        forgotten += await self._forget(garbage.forget_names, batch)
         forgotten += await database.write(lambda connection: garbage.forget_keys(connection, database))
         if keep is not None:
-            forgotten += await database.write(lambda connection: audit.forget(connection, database, keep, batch))
+            forgotten += await self._forget(partial(audit.forget, keep=keep), batch)
+        return forgotten
+
+    async def _forget(self, work: Callable[..., tuple[int, bool]], batch: int) -> int:
+        """Do it until so many are forgotten, or there are no more; others have their turn in between."""
+        forgotten, more = 0, True
+        while more and forgotten < batch:
+            most = min(self._database.portion, batch - forgotten)
+            began = time.monotonic()
+            found, more = await self._database.write(partial(work, database=self._database, batch=most))
+            forgotten += found
+            if more:
+                await asyncio.sleep(time.monotonic() - began)
         return forgotten
 
     async def aclose(self) -> None:
         """Close what is open. The store cannot be used any more."""
         await self._database.aclose()
-
-    def _rotate(self, connection: Connection, asked: Presentation) -> tuple[Step, Session, float] | None:
-        parameters = asked.parameters()
-        if parameters is None:
-            return None
-        row = connection.execute(self._statements.rotate, {**parameters, **self._database.times()}).first()
-        return None if row is None else (Step.ROTATE, session_of(row), row.now)
 
     def _judge(self, connection: Connection, asked: Presentation) -> tuple[Step | None, Session | None, float]:
         step, session, now = sessions.judge(connection, self._database, asked)

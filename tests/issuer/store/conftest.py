@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -64,9 +65,17 @@ def url(request: pytest.FixtureRequest, folder: Path) -> str:
     """The URL of a database with tables, and nothing in them."""
     if request.param == "postgresql":
         return _made(request.getfixturevalue("postgresql"), "template_store")
-    path = folder / "store.db"
-    asyncio.run(_migrated(SQLiteStore(path, issuer=ISSUER)))
-    return f"sqlite:///{path}"
+    shutil.copy(request.getfixturevalue("sqlite_template"), folder / "store.db")
+    return f"sqlite:///{folder / 'store.db'}"
+
+
+@pytest.fixture(scope="session")
+def sqlite_template() -> Iterator[Path]:
+    """A file with tables, and nothing in them."""
+    with tempfile.TemporaryDirectory(prefix="jwt-asgi-", dir=fast_folder()) as folder:
+        path = Path(folder) / "template.db"
+        asyncio.run(_migrated(SQLiteStore(path, issuer=ISSUER)))
+        yield path
 
 
 @pytest.fixture

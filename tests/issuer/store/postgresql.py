@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,18 +25,22 @@ def binaries() -> Path | None:
     return Path(found.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
+HASTY = ("-F", "-c", "autovacuum=off")
+"""Nothing waits for a disk, and nothing is kept when the machine stops: for tests."""
+
+
 @contextmanager
-def server(programs: Path) -> Iterator[str]:
-    """Run one, which is stopped and gone at the end; the URL is without the name of a database."""
-    folder = Path(tempfile.mkdtemp(prefix="jwt-asgi-pg-", dir=fast_folder()))
+def server(programs: Path, *, parent: str | None = None, settings: Sequence[str] = HASTY) -> Iterator[str]:
+    """Run one, which is stopped and gone at the end; the URL has `{database}` in it."""
+    folder = Path(tempfile.mkdtemp(prefix="jwt-asgi-pg-", dir=parent or fast_folder()))
     user: dict[str, Any] = {}
     if os.geteuid() == 0:  # the server refuses to be root
         nobody = pwd.getpwnam("nobody")
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
         user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-    made = ("--no-sync", "--encoding=UTF8", "--locale=C", "--auth=trust", "--username=postgres")
+    made = ("--no-sync", "--wal-segsize=1", "--encoding=UTF8", "--locale=C", "--auth=trust", "--username=postgres")
     subprocess.run([programs / "initdb", "-D", folder / "data", *made], check=True, stdout=subprocess.DEVNULL, **user)
-    options = ("-h", "", "-k", str(folder), "-F", "-c", "max_connections=200", "-c", "autovacuum=off")
+    options = ("-h", "", "-k", str(folder), "-c", "max_connections=200", *settings)
     running = subprocess.Popen(
         [programs / "postgres", "-D", folder / "data", *options], stderr=subprocess.PIPE, text=True, cwd=folder, **user
     )

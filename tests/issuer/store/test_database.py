@@ -213,13 +213,37 @@ async def test_connections_that_the_server_has_ended_are_made_anew(postgresql_ur
     store = make_store(postgresql_url)
     session = await begin(store)
     await asyncio.gather(*(store.keys() for _ in range(10)))
+    assert await refresh(store, session.id, 0) == (Step.ROTATE, 1)
     connection = await asyncpg.connect(postgresql_url)
     own = "datname = current_database() AND pid <> pg_backend_pid()"
-    await connection.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {own}")
+    await connection.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {own}")
+    while await connection.fetchval(f"SELECT count(*) FROM pg_stat_activity WHERE {own}"):
+        await connection.execute("SELECT pg_stat_clear_snapshot()")
     await connection.close()
-    assert await refresh(store, session.id, 0) == (Step.ROTATE, 1)
     assert await refresh(store, session.id, 1) == (Step.ROTATE, 2)
+    assert await refresh(store, session.id, 2) == (Step.ROTATE, 3)
     await store.aclose()
+
+
+async def test_connections_that_refreshes_have_used_are_there_for_all_else_and_are_no_more_than_allowed(
+    postgresql_url: str,
+) -> None:
+    store = PostgreSQLStore(postgresql_url, issuer=ISSUER, connections=3)
+    made = [await begin(store) for _ in range(6)]
+    for generation in range(3):
+        rotated = (refresh(store, session.id, generation) for session in made)
+        others = (store.write([Record(event="x", at=1.0, members={})]), store.keys(), store.end(reason="test"))
+        assert (await asyncio.gather(*rotated, *others, *(begin(store) for _ in range(5))))[0] == (
+            Step.ROTATE,
+            generation + 1,
+        )
+    connection = await asyncpg.connect(postgresql_url)
+    own = "datname = current_database() AND pid <> pg_backend_pid()"
+    assert await connection.fetchval(f"SELECT count(*) FROM pg_stat_activity WHERE {own}") <= 3
+    await store.aclose()
+    while await connection.fetchval(f"SELECT count(*) FROM pg_stat_activity WHERE {own}"):
+        await connection.execute("SELECT pg_stat_clear_snapshot()")
+    await connection.close()
 
 
 async def test_a_statement_that_takes_too_long_is_unavailable(postgresql_url: str) -> None:

@@ -81,7 +81,7 @@ async def test_a_reader_who_asks_while_many_write_gets_every_entry_once(url: str
     writing = True
 
     async def write(store: AnyStore, first: int) -> None:
-        for number in range(first, first + 40):
+        for number in range(first, first + 20):
             await store.end(reason="test", entries=[entry(2 * number), entry(2 * number + 1)])
 
     async def poll() -> None:
@@ -93,10 +93,10 @@ async def test_a_reader_who_asks_while_many_write_gets_every_entry_once(url: str
                 read.extend(more)
 
     polling = asyncio.create_task(poll())
-    await asyncio.gather(*(write(store, 40 * place) for place, store in enumerate([*writers, *writers])))
+    await asyncio.gather(*(write(store, 20 * place) for place, store in enumerate([*writers, *writers])))
     writing = False
     await polling
-    assert sorted(numbers(read)) == list(range(480))
+    assert sorted(numbers(read)) == list(range(240))
     for store in [*writers, reader]:
         await store.aclose()
 

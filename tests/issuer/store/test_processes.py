@@ -12,18 +12,16 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
-import asyncpg
 import pytest
 
 from jwt_asgi.issuer.rotation import Step
-from tests.issuer.store.worker import CALLERS, run
+from tests.issuer.store.worker import CALLERS, PATIENCE, run
 from tests.issuer.store.world import begin, entry_key, make_session, make_store, refresh
 
-FAMILIES = int(os.environ.get("JWT_ASGI_FAMILIES", "12"))
+FAMILIES = int(os.environ.get("JWT_ASGI_FAMILIES", "8"))
 PROCESSES = 4
 
 
@@ -80,7 +78,7 @@ def workers() -> Iterator[Start]:
 async def test_four_processes_with_four_callers_keep_every_family_whole(
     empty_url: str, workers: Callable[[str], Worker]
 ) -> None:
-    store = make_store(empty_url)
+    store = make_store(empty_url, timeout=PATIENCE)
     four = [workers(empty_url) for _ in range(PROCESSES)]
     assert [await process.hear() for process in four] == ["ready"] * PROCESSES  # all at once have made the tables
     now = await store.now()
@@ -139,12 +137,11 @@ async def test_whatever_was_answered_before_a_process_was_killed_is_kept(
     process = workers(url)
     await process.hear()
     process.tell("until_killed", [*answered], 0)
-    for _ in range(100):
+    while min(answered.values()) < 20:
         answered.update([await process.hear()])
     process.process.kill()
     answered.update(await process.rest())
     for family, newest in answered.items():
-        assert newest > 0
         step, successor = await refresh(store, family, newest)
         assert step in {Step.ROTATE, Step.RETRY}
         assert successor == newest + 1
@@ -160,38 +157,4 @@ async def test_the_child_of_a_fork_uses_the_store_and_so_does_its_parent(
     await process.hear()
     process.tell("forked", [session.id], 0)
     assert await process.hear() == [1, 2, 3]
-    await store.aclose()
-
-
-async def test_a_client_of_a_restored_file_goes_on(folder: Path) -> None:
-    path = folder / "store.db"
-    store = make_store(f"sqlite:///{path}")
-    await store.migrate()
-    session = await begin(store)
-    for generation in range(3):
-        await refresh(store, session.id, generation)
-    await store.aclose()
-    older = path.read_bytes()
-    store = make_store(f"sqlite:///{path}")
-    assert await refresh(store, session.id, 3) == (Step.ROTATE, 4)
-    await store.aclose()
-    path.write_bytes(older)
-    store = make_store(f"sqlite:///{path}")
-    assert (await refresh(store, session.id, 5))[0] is Step.AHEAD
-    assert await refresh(store, session.id, 4) == (Step.CATCH_UP, 5)
-    assert await refresh(store, session.id, 4) == (Step.RETRY, 5)
-    assert await refresh(store, session.id, 5) == (Step.ROTATE, 6)
-    await store.aclose()
-
-
-async def test_a_client_of_a_standby_that_was_behind_goes_on(postgresql_url: str) -> None:
-    store = make_store(postgresql_url)
-    session = await begin(store)
-    for generation in range(4):
-        await refresh(store, session.id, generation)
-    connection = await asyncpg.connect(postgresql_url)
-    await connection.execute("UPDATE jwt_asgi_session SET generation = 3")  # the last rotation was not yet there
-    await connection.close()
-    assert await refresh(store, session.id, 4) == (Step.CATCH_UP, 5)
-    assert await refresh(store, session.id, 5) == (Step.ROTATE, 6)
     await store.aclose()

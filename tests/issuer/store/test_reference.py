@@ -131,7 +131,7 @@ def test_both_databases_do_what_the_table_says(url: str) -> None:
         run_state_machine_as_test(
             kind,
             settings=settings(
-                max_examples=12,
+                max_examples=8,
                 stateful_step_count=25,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

@@ -170,7 +170,7 @@ async def test_of_identical_callers_one_rotates_and_the_others_get_the_same(stor
 
 
 async def test_a_replay_and_a_rotation_at_once_end_the_family_whichever_is_first(store: AnyStore) -> None:
-    made = [await begin(store) for _ in range(20)]
+    made = [await begin(store) for _ in range(12)]
     for session in made:
         for generation in range(3):
             await refresh(store, session.id, generation)

@@ -15,6 +15,8 @@ from tests.issuer.store.world import make_store, refresh
 
 AnyStore = SQLiteStore | PostgreSQLStore
 CALLERS = 4
+PATIENCE = 60.0
+"""What is shown of several processes is that nothing is broken, on a machine of whatever speed."""
 Outcome = tuple[bytes, Step | None, int]
 
 
@@ -76,7 +78,7 @@ def run(url: str, told: Connection) -> None:
     """Make the tables, and do what comes, until nothing can come any more."""
 
     async def main() -> None:
-        store = make_store(url)
+        store = make_store(url, timeout=PATIENCE)
         await store.migrate()
         told.send("ready")
         while True:
