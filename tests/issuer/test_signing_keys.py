@@ -108,7 +108,7 @@ async def test_what_was_read_before_a_change_is_not_taken_after_it(change: str) 
         changing = asyncio.ensure_future(
             keys.revoke(key.kid, reason="stolen") if change == "revoke" else keys.rotate(unannounced=True)
         )
-        await asyncio.sleep(0.02)
+        await asyncio.wait({changing}, timeout=0.3)
         gate.opened.set()
         await asyncio.gather(looking, changing)
         assert keys.stored == await world.store.store.keys()
