@@ -49,6 +49,7 @@ The way of a request, and the file that is each step:
     revocation/               what the issuer has revoked, held against each token
         feed.py               judges tokens by what it knows, and says so when that is too old
         poller.py             keeps up with the source, in whatever event loop asks
+        watch.py              connections that are open, and end when their token is revoked
         status.py             how a feed is
         source.py             what a source promises
         polled.py             a table of the database, polled
@@ -73,6 +74,7 @@ Beside the way:
         issuer.py             TestIssuer: an issuer in the test's process, tokens, rotation, outage, time
         configured.py         an application -> what it trusts, for an issuer in place of its own
         standing_in.py        what looks for keys, or asks for the time, gets them from the test for a block
+        revocations.py        what it has revoked, and the feeds that hear of it
         tokens.py             keywords -> claims, written as the profile reads them
         bad_tokens.py         a reason -> a token that is refused for it
         signing.py            the issuer's own keys

@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 class ConnectionExpired(OSError):  # noqa: N818 - the name says what is the case
-    """The token of this connection has expired, so it is closed: what `send` raises on a closed connection."""
+    """The token of this connection is good no more, so it is closed: what `send` raises on a closed connection."""
 
 
 class Deadline(ABC):
@@ -51,6 +51,10 @@ class Deadline(ABC):
     @abstractmethod
     def arm(self) -> None:
         """Begin, or begin anew, with as many seconds as are left now."""
+
+    @abstractmethod
+    def look(self) -> None:
+        """Ask anew how many seconds are left, if it is armed."""
 
     @abstractmethod
     def disarm(self) -> None:
@@ -165,6 +169,12 @@ class AsyncioDeadline(Deadline):
         if self._left is not None:
             self._context = copy_context()
             self._wind(self._left())
+
+    def look(self) -> None:
+        """As of `Deadline`."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._ring()
 
     def disarm(self) -> None:
         """As of `Deadline`."""

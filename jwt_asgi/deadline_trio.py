@@ -43,6 +43,11 @@ class TrioDeadline(Deadline):
             self._when = self._trio.current_time() + max(self._left(), 0.0)
             self._aim()
 
+    def look(self) -> None:
+        """As of `Deadline`."""
+        if self._trio.current_time() < self._when < inf:
+            self.arm()
+
     def disarm(self) -> None:
         """As of `Deadline`."""
         if not self.has_passed():

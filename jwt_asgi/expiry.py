@@ -1,4 +1,4 @@
-"""The passage that ends when its token does, or is renewed.
+"""The passage that ends when its token does, expired or revoked, or is renewed.
 
 A WebSocket is closed with 1008 (RFC 6455 section 7.4.1). A response is ended where it could be endless: where it has no
 content-length. Whatever is shorter is left alone, and pays for no timer.
@@ -54,13 +54,14 @@ class Credentials(Protocol):
 
 
 class ExpiringPassage(Passage):
-    """A passage that is closed when its token expires. Nothing is timed before it turns out to be a long one."""
+    """A passage that is closed when its token expires or is revoked. Nothing is timed before it is a long one."""
 
     renewable: Callable[[], Credentials] | None = None
     """Returns what messages may renew, when it is needed; None: the token stays what it was."""
     _credentials: Credentials | None = None
     _deadline: Deadline | None = None
     _is_long = False
+    _unwatch: Callable[[], None] | None = None
 
     def run(self, app: ASGIApp) -> Awaitable[None]:
         """Call the application, and see that the connection ends with its token."""
@@ -91,6 +92,7 @@ class ExpiringPassage(Passage):
         return True
 
     async def _settle(self, error: BaseException | None) -> bool:
+        self._look_away()
         try:
             return self._deadline is not None and await self._deadline.settle(error, _SAY_GONE)
         except BaseException:
@@ -101,7 +103,7 @@ class ExpiringPassage(Passage):
         """As of `Passage`.
 
         Raises:
-            ConnectionExpired: the token has expired; nothing reaches the server any more.
+            ConnectionExpired: the token is good no more; nothing reaches the server any more.
         """
         if self._is_long:
             await self._send_more(message)
@@ -113,7 +115,7 @@ class ExpiringPassage(Passage):
         if last_words:
             self._last_words, self._is_long = last_words, True
             self._credentials = None if self.renewable is None else self.renewable()
-            self._timed().arm()
+            self._arm()
 
     async def _send_more(self, message: Message) -> None:
         deadline = self._timed()
@@ -140,7 +142,7 @@ class ExpiringPassage(Passage):
                 if renewal is Renewal.REFUSED:
                     deadline.end()
                 else:
-                    deadline.arm()
+                    self._arm()
                 message = await deadline.visit(self._receive, listens=True)
         except ConnectionExpired:
             # An application that asks again and again must not stop the event loop
@@ -157,8 +159,23 @@ class ExpiringPassage(Passage):
             self._deadline = AsyncioDeadline(self._seconds_left, self._farewell, main)
         return self._deadline
 
+    def _arm(self) -> None:
+        self._look_away()
+        if (token := self._current()) is not None:
+            self._unwatch = self._gate.verifier.watch(token, self._timed().look)
+        self._timed().arm()
+
+    def _look_away(self) -> None:
+        """Be told no more that the token was revoked."""
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
+
+    def _current(self) -> AccessToken | None:
+        return self._token if self._credentials is None else self._credentials.token
+
     def _seconds_left(self) -> float:
-        token = self._token if self._credentials is None else self._credentials.token
+        token = self._current()
         return 0.0 if token is None else self._gate.verifier.seconds_left(token)
 
     def _disconnect(self) -> Message:
@@ -169,6 +186,7 @@ class ExpiringPassage(Passage):
     def _let_go(self) -> None:
         """Nothing is left to end."""
         self._is_long = False
+        self._look_away()
         self._timed().disarm()
 
     async def _farewell(self) -> None:

@@ -105,7 +105,7 @@ class JWTBearer(OAuth2, _OfItself):
         token_url: The other half of it.
         scopes: With these URLs: the scopes that a page of documentation offers, and what each is for.
         gate: The options of the middleware that are about tokens and answers: `issuer`, `audience`, `algorithms`, ...;
-            `verifier`, `anonymous`, `realm`, `resource`, `hooks`.
+            `verifier`, `token_cache`, `revocation`, `anonymous`, `realm`, `resource`, `hooks`.
 
     Raises:
         ConfigurationError: an option is missing or wrong.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Unpack
 
@@ -15,6 +15,7 @@ from jwt_asgi._core.resource import ProtectedResource, resource_answer
 from jwt_asgi.errors import AccessError, ConfigurationError, JWTASGIError, Reason, TokenError
 from jwt_asgi.instrumentation import Decision, Hook, LoggingHook, Outcome, tell
 from jwt_asgi.issuers import IssuerOptions, TrustedIssuer
+from jwt_asgi.revocation.feed import RevocationFeed
 from jwt_asgi.token_cache import digest_of
 from jwt_asgi.types import ASGIScope
 from jwt_asgi.verifier import Verifier
@@ -40,6 +41,7 @@ class GateOptions(IssuerOptions, total=False):
 
     verifier: Verifier | None
     token_cache: int | None
+    revocation: RevocationFeed | None
     anonymous: bool
     realm: str | None
     resource: str | ProtectedResource | None
@@ -52,6 +54,7 @@ class Gate:
     Args:
         verifier: In place of the issuer's options.
         token_cache: How many verified tokens are kept, as of `Verifier`.
+        revocation: A feed of what the issuer has revoked, likewise.
         anonymous: Whether a connection without a token is let through.
         realm: For the challenge.
         resource: What the API says of itself (RFC 9728), or its URL alone; challenges name where that is.
@@ -69,6 +72,7 @@ class Gate:
         *,
         verifier: Verifier | None = None,
         token_cache: int | None = None,
+        revocation: RevocationFeed | None = None,
         anonymous: bool = False,
         realm: str | None = None,
         resource: str | ProtectedResource | None = None,
@@ -79,7 +83,7 @@ class Gate:
         if unknown := sorted(issuer.keys() - IssuerOptions.__optional_keys__):
             known = ", ".join(sorted(GateOptions.__optional_keys__))
             raise ConfigurationError(", ".join(unknown), f"there is no such option here; the options are {known}")
-        self.verifier = _verifier(verifier, issuer, token_cache)
+        self.verifier = _verifier(verifier, issuer, {"token_cache": token_cache, "revocation": revocation})
         # What a class of the user's own adds to `verify` must not be passed by
         self._recalls = type(self.verifier).verify is Verifier.verify and self.verifier.remembers
         self._anonymous = flag("anonymous", anonymous)
@@ -204,17 +208,16 @@ def _resource(resource: str | ProtectedResource | None) -> ProtectedResource | N
     return resource if resource is None or isinstance(resource, ProtectedResource) else ProtectedResource(resource)
 
 
-def _verifier(verifier: Verifier | None, issuer: IssuerOptions, token_cache: int | None) -> Verifier:
+def _verifier(verifier: Verifier | None, issuer: IssuerOptions, options: Mapping[str, Any]) -> Verifier:
+    given = {name: value for name, value in options.items() if value is not None}
     if verifier is None:
         missing = [name for name in ("issuer", "audience", "algorithms") if issuer.get(name) is None]
         if missing:
             raise ConfigurationError(", ".join(missing), "required; there is no default that would be safe")
-        trusted = TrustedIssuer(**issuer)
-        return Verifier(trusted) if token_cache is None else Verifier(trusted, token_cache=token_cache)
+        return Verifier(TrustedIssuer(**issuer), **given)
     if not isinstance(verifier, Verifier):
         raise ConfigurationError("verifier", f"expected Verifier(TrustedIssuer(...)); got {type(verifier).__name__}")
-    beside = [*issuer, *([] if token_cache is None else ["token_cache"])]
-    if beside:
+    if beside := [*issuer, *given]:
         raise ConfigurationError(
             "verifier", f"expected no {', '.join(beside)} beside it: they belong to the verifier and its issuers"
         )

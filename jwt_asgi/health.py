@@ -28,8 +28,9 @@ class HealthApp:
 
     Args:
         verifier: Whose keys these are.
-        details: Show `verifier.status()` in the answer of `ready`: issuers, kids, ages, errors. They are no secrets,
-            but tell a stranger how the service is set up.
+        details: Show `verifier.status()` in the answer of `ready`: issuers, kids, ages, errors; and the status of each
+            feed of revocations, with its age in seconds. They are no secrets, but tell a stranger how the service is
+            set up.
 
     Raises:
         ConfigurationError: an option is wrong.
@@ -63,6 +64,8 @@ class HealthApp:
         members: dict[str, Any] = {"ready": ready}
         if self._details:
             members["issuers"] = [status.as_dict() for status in self._verifier.status().values()]
+            if feeds := self._verifier.revocation:
+                members["revocation"] = [feed.status().as_dict() for feed in feeds]
         await _answer(scope, send, 200 if ready else 503, members)
 
 

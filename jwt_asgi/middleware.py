@@ -50,6 +50,7 @@ class JWTMiddleware:
         verifier: In place of the issuer's options.
         token_cache: How many verified tokens are kept in memory, 10,000 by default; 0: every token is verified each
             time. See `Verifier`.
+        revocation: A `RevocationFeed` of what the issuer has revoked: every token is held against it each time.
         exempt: Paths that need no token: "/healthz" is that path alone, "/docs/*" whole segments below it. "GET /x"
             narrows it to a method. Paths are those that a router sees, below `root_path`.
         anonymous: Let requests without a token through, with `scope["jwt"]` None. A bad token is refused all the same.
@@ -61,7 +62,7 @@ class JWTMiddleware:
             never stops a start; `warm`, at the start, for 5 seconds at most, going on without them; `require`,
             likewise, failing without them. The latter two need a server that sends lifespan events.
         end_at_expiry: Close WebSockets with 1008, and end responses that have no content-length, when their token
-            expires.
+            expires or is revoked.
         reauthenticate: Finds a new token in what the client sends on a WebSocket: takes the ASGI message, and returns
             the token text, or None for a message that is the application's. A token of the same issuer, subject and
             client takes the place of the old one, and any other closes the connection.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal, Self, get_args
 
@@ -75,7 +75,7 @@ class Verifier:
         self._families = tuple(issuer for issuer in issuers if isinstance(issuer, IssuerFamily))
         self._clock = clock
         self._cache = TokenCache(token_cache)
-        self._feeds = self._feeds_of((revocation,) if isinstance(revocation, RevocationFeed) else tuple(revocation))
+        self._feeds = self._feeds_of(tuple(revocation) if isinstance(revocation, (list, tuple)) else (revocation,))
 
     @property
     def issuers(self) -> tuple[TrustedIssuer | IssuerFamily, ...]:
@@ -153,7 +153,9 @@ class Verifier:
             verified = verify_signature(untrusted, own_keys(keys, untrusted, policy))
         checked = check_claims(verified, policy, self._clock())
         good = AccessToken(checked, policy.profile, leeway=policy.leeway, max_age=policy.max_age)
-        marks = _marks_of(good, checked) if policy.issuer in self._feeds else None
+        marks = None
+        if policy.issuer in self._feeds:
+            marks = vars(good)["_marks"] = _marks_of(good, checked)
         return Known(good, policy, untrusted.kid, untrusted.alg, keys, good.good_since, good.good_until, marks)
 
     async def _is_good_still(self, known: Known) -> bool:
@@ -167,8 +169,19 @@ class Verifier:
         return keys is known.keys and known.since <= self._clock() < known.until
 
     def seconds_left(self, token: AccessToken) -> float:
-        """Say for how long a token that it has verified is good from now; 0 or less: no more."""
+        """Say for how long a token that it has verified is good from now; 0 or less: no more, also when revoked."""
+        marks = token._marks  # noqa: SLF001 - it put them there
+        if marks is not None and self._feeds[token.issuer].revokes(marks):
+            return 0.0
         return token.good_until - self._clock()
+
+    def watch(self, token: AccessToken, end: Callable[[], None]) -> Callable[[], None] | None:
+        """Have `end` called, in this event loop and once, when a token that it has verified is revoked from now on.
+
+        Return what to call when that is of no account any more; None: nobody says whether it is revoked.
+        """
+        marks = token._marks  # noqa: SLF001 - likewise
+        return None if marks is None else self._feeds[token.issuer].watch(marks, end)
 
     async def start(self, mode: StartUp = "warm") -> None:
         """Fetch the keys of the required issuers, all at once and for at most 5 seconds; `lazy`: do nothing.
@@ -276,11 +289,12 @@ class Verifier:
         except TokenError:
             raise error from None
 
-    def _feeds_of(self, feeds: tuple[RevocationFeed, ...]) -> dict[str, RevocationFeed]:
-        if not all(isinstance(feed, RevocationFeed) for feed in feeds):
+    def _feeds_of(self, feeds: Sequence[object]) -> dict[str, RevocationFeed]:
+        known = [feed for feed in feeds if isinstance(feed, RevocationFeed)]
+        if len(known) != len(feeds):
             raise ConfigurationError("revocation", "expected RevocationFeed(...), or several")
-        found = {issuer: feed for feed in feeds for issuer in feed.issuers}
-        if len(found) != sum(len(feed.issuers) for feed in feeds):
+        found = {issuer: feed for feed in known for issuer in feed.issuers}
+        if len(found) != sum(len(feed.issuers) for feed in known):
             raise ConfigurationError("revocation", "expected one feed for each issuer")
         if not self._families and (strange := sorted(found.keys() - self._issuers.keys())):
             detail = f"{', '.join(strange)} is none of the issuers, so that it would judge no token"

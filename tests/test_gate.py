@@ -156,6 +156,8 @@ def test_a_verifier_takes_the_place_of_the_issuers_options() -> None:
     [
         ({}, "issuer, audience, algorithms"),
         ({"verifier": "x"}, "verifier"),
+        ({**ISSUER.options(), "revocation": "x"}, "revocation"),
+        ({**ISSUER.options(), "revocation": 7}, "revocation"),
         ({**ISSUER.options(), "anonymous": 1}, "anonymous"),
         ({**ISSUER.options(), "realm": 'a"b'}, "realm"),
         ({**ISSUER.options(), "resource": "api"}, "resource"),

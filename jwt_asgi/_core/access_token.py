@@ -9,6 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jwt_asgi._core.claims import claim_at, named_audience
+from jwt_asgi._core.revoked import TokenKeys
 from jwt_asgi._core.signature import Verified
 from jwt_asgi.profiles import ClaimPath, Profile
 
@@ -51,6 +52,8 @@ class AccessToken:
     _profile: Profile
     _leeway: float
     _max_age: float | None
+    _marks: TokenKeys | None = None
+    """By what it may be revoked, where its issuer has a feed for that: the verifier's."""
 
     def __init__(
         self, verified: Verified, profile: Profile, *, leeway: float = 0.0, max_age: float | None = None

@@ -3,8 +3,8 @@
 A key is 8 bytes of BLAKE2b (RFC 7693), keyed with the issuer's identifier and personalized with the kind, so that one
 user identifier of two issuers, or one text that is a `sub` here and a `sid` there, are four keys. The key of the hash
 is no secret, and need not be: whoever computes keys learns nothing, and no key lets anybody in. With a million live
-entries a good token is refused by accident with a chance of 5e-14; who wants to have a certain other's token refused
-must try 2**64 identifiers of his own, which the issuer chooses, and gains no more than that user's log-out.
+entries a good token is refused by accident with a chance of 1e-12; who wants to have a certain other's token refused
+must try 2**60 identifiers of his own, which the issuer chooses, and gains no more than that user's log-out.
 
 A block is a header and records, big-endian. It tells the reader what it goes on from, so that a gap is seen:
 

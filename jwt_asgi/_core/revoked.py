@@ -1,10 +1,10 @@
-"""(the keys of a token, when it was issued) -> revoked or not; a million entries in 15 MB.
+"""(the keys of a token, when it was issued) -> revoked or not; a million entries in 16 MB.
 
 Keys are digests, so their first bits choose one of 32,768 bins evenly. A bin is one `bytes` object of records, and a
 look-up is `key in bin`: one search in C. What is added replaces one bin by a longer one, and what has passed leaves
 bin by bin as the sweep goes round, so that nothing is ever built anew, and no step takes long. A record is the rest of
-the key in 7 bytes, until when in 3: with a million entries a bin has 31. Users and clients, with a cut-off in 4 bytes
-more, are fewer, and have bins of their own, fewer too.
+the key in 6 bytes, until when in 3: with a million entries a bin has 31. Users and clients, with a cut-off in 4 bytes
+more, are fewer, and have bins of their own, fewer too. That leaves 60 bits of a user's key, and 63 of a session's.
 
 One thread adds and sweeps; any number may look up meanwhile without a lock, as a bin is replaced by one assignment.
 """
@@ -21,11 +21,12 @@ from jwt_asgi._core.revocation import CUT_OFF_KINDS, KEY_BYTES, EntryKind, Row, 
 __all__ = ["BINS", "CUT_OFF_BINS", "MOST_ENTRIES", "Revoked", "TokenKeys", "keys_of"]
 
 BINS: Final = 2**15
-CUT_OFF_BINS: Final = 2**13
+CUT_OFF_BINS: Final = 2**12
+_BINS_EACH: Final = BINS // CUT_OFF_BINS
 MOST_ENTRIES: Final = 10_000_000
 """More than that is a mistake at the other end."""
 
-_KEY = KEY_BYTES - 1  # the first byte is in the number of the bin
+_KEY = KEY_BYTES - 2  # the first two choose the bin
 _UNTIL, _BEFORE = 3, 4
 _WHOLE = _KEY + _UNTIL
 _CUT_OFF = _WHOLE + _BEFORE
@@ -73,15 +74,18 @@ class Revoked:
 
     An entry is kept for `MAX_LEEWAY` seconds beyond its `until`, since a resource server may take a token for that long
     after it has expired, and for a minute more at most.
+
+    Attributes:
+        changes: How often something was added that was not known.
     """
 
-    __slots__ = ("_any_cut_off", "_count", "_cut_off", "_swept", "_whole")
+    __slots__ = ("_any_cut_off", "_count", "_cut_off", "_swept", "_whole", "changes")
 
     def __init__(self) -> None:
         """Begin empty."""
         self._whole = [b""] * BINS
         self._cut_off = [b""] * CUT_OFF_BINS
-        self._count = 0
+        self._count = self.changes = 0
         self._any_cut_off = False
         self._swept = 0
 
@@ -129,8 +133,8 @@ class Revoked:
             at = self._swept
             self._swept = (at + 1) % BINS
             self._sweep(self._whole, at, _WHOLE, limit)
-            if at < CUT_OFF_BINS:
-                self._sweep(self._cut_off, at, _CUT_OFF, limit)
+            if not at % _BINS_EACH:
+                self._sweep(self._cut_off, at // _BINS_EACH, _CUT_OFF, limit)
 
     def _sweep(self, bins: list[bytes], at: int, size: int, limit: bytes) -> None:
         if old := bins[at]:
@@ -147,12 +151,14 @@ class Revoked:
             known, end = old[at + _KEY : at + size], at + size
             latest = max(known[:_UNTIL], times[:_UNTIL]) + max(known[_UNTIL:], times[_UNTIL:])
             if latest != known:
+                self.changes += 1
                 bins[index] = old[:at] + rest + latest + old[end:]
             return
         if self._count >= MOST_ENTRIES:
             raise OverflowError(f"more than {MOST_ENTRIES:,} revocations")
         bins[index] = old + rest + times
         self._count += 1
+        self.changes += 1
 
 
 def _places(issuer: str, values: Iterable[tuple[EntryKind, object]], bins: int) -> _Places:
@@ -161,7 +167,7 @@ def _places(issuer: str, values: Iterable[tuple[EntryKind, object]], bins: int) 
 
 
 def _place_of(key: bytes, bins: int) -> tuple[int, bytes]:
-    return (key[0] << 8 | key[1]) * bins >> 16, key[1:]
+    return (key[0] << 8 | key[1]) * bins >> 16, key[2:]
 
 
 def _find(records: bytes, rest: bytes, size: int) -> int | None:

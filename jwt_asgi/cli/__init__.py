@@ -1,4 +1,4 @@
-"""The command line: demo, explain, doctor, routes; nothing imports it.
+"""The command line: demo, explain, doctor, routes; db, gc, keys, audit-log; nothing imports it.
 
 demo.py             an issuer and a protected API on loopback
 explain.py          every check on one token; advice.py: what to do for each reason
@@ -10,6 +10,8 @@ routes.py           what every route of an application needs; target.py: how it 
                     audit_litestar.py), on paths that stand for all (audit_paths.py); audit_probe.py: the same asked of
                     the application
 options.py          what explain and doctor share
+operations.py       the commands that operate a token service, and their options; service.py: which one, and its store;
+                    signing_keys.py: keys; maintenance.py: db, gc, audit-log
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from jwt_asgi._version import __version__
 from jwt_asgi.cli.demo import run_demo
 from jwt_asgi.cli.doctor import run_doctor
 from jwt_asgi.cli.explain import run_explain
+from jwt_asgi.cli.operations import add_operations
 from jwt_asgi.cli.options import add_issuer, add_jwks_uri, add_way
 from jwt_asgi.cli.routes import run_routes
 from jwt_asgi.errors import ConfigurationError
@@ -50,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_explain(commands.add_parser("explain", help="say, check by check, why one token is accepted or refused"))
     _add_doctor(commands.add_parser("doctor", help="check a configuration against the issuer that it names"))
     _add_routes(commands.add_parser("routes", help="list what every route of an application needs, and find gaps"))
+    add_operations(commands)
     return parser
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from jwt_asgi.apps import attribute
 from jwt_asgi.errors import ConfigurationError
 
-__all__ = ["imported", "told"]
+__all__ = ["imported", "named", "told"]
 
 _CALLED_WITH: Final = "(scope, receive, send)"
 _MOST_LINES: Final = 8
@@ -31,20 +31,30 @@ def imported(target: str, folder: Path, *, factory: bool) -> object:
     Raises:
         ConfigurationError: it cannot be had, or is no ASGI application.
     """
-    name, separator, names = target.partition(":")
-    if not separator or not name or not names or name.endswith(".py") or "/" in name:
-        raise ConfigurationError("app", f'expected "package.module:app", as uvicorn is given it; got {target!r}')
-    sys.path.insert(0, str(folder.resolve()))
     # What an application prints at its start is not a part of the table
     with contextlib.redirect_stdout(sys.stderr):
-        module = _module(name, folder)
-        found: object = module
-        for one in names.split("."):
-            try:
-                found = getattr(found, one)
-            except AttributeError:
-                raise ConfigurationError("app", f"{name} has no {names!r}; {_instead(module)}") from None
+        found, module = named(target, folder, "app")
         return _made(found, target, folder) if factory else _checked(found, target, module)
+
+
+def named(target: str, folder: Path, what: str) -> tuple[object, ModuleType]:
+    """Import what `package.module:name` names, with the folder first on the path; return it with its module.
+
+    Raises:
+        ConfigurationError: it cannot be had; `what` is what was looked for.
+    """
+    name, separator, names = target.partition(":")
+    if not separator or not name or not names or name.endswith(".py") or "/" in name:
+        raise ConfigurationError("app", f'expected "package.module:{what}", as uvicorn is given it; got {target!r}')
+    sys.path.insert(0, str(folder.resolve()))
+    module = _module(name, folder)
+    found: object = module
+    for one in names.split("."):
+        try:
+            found = getattr(found, one)
+        except AttributeError:
+            raise ConfigurationError("app", f"{name} has no {names!r}; {_instead(module)}") from None
+    return found, module
 
 
 def told(error: BaseException, folder: Path) -> str:

@@ -8,6 +8,8 @@ It shares only `_core` with the side that verifies. The domain comes first, and 
     keyring.py             (signing keys, now, schedule) -> what becomes of each: their life as a table
     claim_values.py        values of the application -> plain JSON, without what verifiers refuse
     grants.py              the form of a request -> what is asked for; every error that is answered with
+    cross_origin.py        a browser's request -> whether a page of another origin may have made it
+    cookies.py             a refresh token <-> the cookie that a browser keeps it in
 
 Then what signs, seals and authenticates:
 
@@ -17,6 +19,8 @@ Then what signs, seals and authenticates:
     feed.py                publishes revocations: a stream, and answers over HTTP
     clients.py             what is registered of a client
     authentication.py      a request -> who the client says it is, and whether that is so
+    rate_limits.py         how often it may be asked, by whom: 429 beyond that
+    rate_counters.py       what that is counted with: memory that has a bound, or Valkey or Redis
 
 Then the service, and how it is reached:
 
@@ -31,13 +35,16 @@ Then the service, and how it is reached:
     confirmations.py       an access token was seen, so the refresh token beside it has arrived
     housekeeping.py        what is done again and again while the service runs
     endpoints.py           the ASGI application: token, revocation, introspection, keys, metadata
+    session_endpoints.py   the one for browsers, by the cookie: refresh, ack, logout, logout everywhere
     metadata.py            what it says of itself
     answers.py             errors and tokens -> answers of HTTP
 
-And where it is kept:
+And where it is kept, and written down:
 
     types.py               the values that the parts hand to each other, and what a store promises
     errors.py              the store could not be asked
+    audit_events.py        names of events, and records in which no secret is
+    audit_log.py           writes records to the store in batches, and tells them to sinks
     store/                 where it is kept: a file of SQLite, or PostgreSQL
 """
 

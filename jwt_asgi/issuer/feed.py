@@ -218,7 +218,7 @@ class StreamPublisher:
         if last.upto > log.upto:
             # Another publisher is ahead; or the store was put back, and all are silent until it has another epoch
             return
-        if self._snapshot_at is None or time.monotonic() - self._snapshot_at > self._snapshot_every:
+        if await self._is_snapshot_due():
             await self._write_snapshot(last.id)
         if log.upto > last.upto:
             block = log.since(last.upto)
@@ -244,8 +244,21 @@ class StreamPublisher:
         identifier: bytes = await self._client.xadd(f"{self._prefix}:stream", {b"b": block}, minid=oldest)
         return identifier
 
+    async def _is_snapshot_due(self) -> bool:
+        """Whether it is time for another; also where the server has lost the one that there was."""
+        if self._snapshot_at is None or time.monotonic() - self._snapshot_at > self._snapshot_every:
+            return True
+        head: bytes = await self._client.get(f"{self._prefix}:head") or b""
+        if not await self._client.exists(head.partition(b" ")[0] or self._prefix):
+            self._snapshot_at = None
+        return self._snapshot_at is None
+
     async def _write_snapshot(self, identifier: bytes) -> None:
-        """Write a snapshot, and then the word where it is; a reader of it goes on behind the block that is named."""
+        """Write a snapshot, and then the word where it is; a reader of it goes on behind the block that is named.
+
+        Raises:
+            RuntimeError: the server has lost a part of it meanwhile.
+        """
         log, head = self._log, f"{self._prefix}:head"
         tag = (log.epoch, log.upto)
         if tag != self._snapshot_tag or self._snapshot_at is None:
@@ -253,6 +266,8 @@ class StreamPublisher:
             for begin in range(0, len(block), _CHUNK):
                 await self._client.append(name, block[begin : begin + _CHUNK])
                 await self._client.expire(name, int(KEEP_SECONDS))
+            if await self._client.strlen(name) != len(block):
+                raise RuntimeError("the server has lost a part of the snapshot")
             old: bytes | None = await self._client.get(head)
             await self._client.persist(name)
             await self._client.set(head, name.encode() + b" " + identifier)

@@ -73,7 +73,8 @@ class Fault(Enum):
     # RFC 6750 section 3.1, for the introspection of RFC 7662 section 2.3
     INVALID_TOKEN = "invalid_token", 401, "the access token is not valid"
     INSUFFICIENT_SCOPE = "insufficient_scope", 403, "the access token does not allow this"
-    # RFC 6749 section 4.1.2.1 names these two for another endpoint; clients know them
+    # RFC 6749 section 4.1.2.1 names these for another endpoint; clients know them
+    ACCESS_DENIED = "access_denied", 403, "the request comes from another origin"
     SERVER_ERROR = "server_error", 500, "the token service failed"
     TEMPORARILY_UNAVAILABLE = "temporarily_unavailable", 503, "the token service is not available just now"
 

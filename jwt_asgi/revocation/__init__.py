@@ -2,6 +2,7 @@
 
 feed.py                judges tokens by what it knows, and says so when that is too old
 poller.py              keeps up with the source, in whatever event loop asks
+watch.py               connections that are open, and end when their token is revoked
 status.py              how a feed is
 source.py              what a source promises
 polled.py              a table of the database, polled

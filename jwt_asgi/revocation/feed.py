@@ -109,6 +109,17 @@ class RevocationFeed:
         else:
             poller.counters["allowed"] += 1
 
+    def revokes(self, keys: TokenKeys) -> bool:
+        """Whether a token is known to be revoked."""
+        return self._poller.revoked.covers(keys)
+
+    def watch(self, keys: TokenKeys, end: Callable[[], None]) -> Callable[[], None]:
+        """Have `end` called, in this event loop and once, when a token is revoked from now on.
+
+        Return what to call when that is of no account any more.
+        """
+        return self._poller.watches.add(keys, end)
+
     async def start(self, at_most: float = math.inf) -> KeysUnavailable | None:
         """Begin, and wait for the first attempt; return why it is not fresh then, or None."""
         return None if await self._poller.catch_up(at_most) else self._error()

@@ -22,6 +22,7 @@ from jwt_asgi._keys.clock import steady_clock
 from jwt_asgi._keys.flight import Flight
 from jwt_asgi._keys.forks import call_after_fork
 from jwt_asgi.revocation.source import Piece, Reader, Source, SourceError
+from jwt_asgi.revocation.watch import Watches
 from jwt_asgi.types import Clock
 
 __all__ = ["Poller"]
@@ -66,6 +67,7 @@ class Poller:
         self.failures = 0
         self.error = ""
         self.counters: Counter[str] = Counter()
+        self.watches = Watches(self.revoked, self._count_ended)
         self._lock = threading.Lock()
         self._waiters = 0
         self._position: Any = None
@@ -163,6 +165,7 @@ class Poller:
             recovered, self.failures, self.error = self.failures > 0, 0, ""
             self._fresh_at = max(self._fresh_at, began - age)
             self._calm_until = self._fresh_at + min(2 * self._interval, self._max_stale)
+        self.watches.wake()
         if recovered:
             logger.info("revocations: the feed has caught up")
 
@@ -182,6 +185,9 @@ class Poller:
             left -= SWEEP_BINS
             await asyncio.sleep(0)
 
+    def _count_ended(self) -> None:
+        self.counters["ended"] += 1
+
     def _fail(self, runner: Flight, first: Flight, error: Exception) -> float:
         with self._lock:
             self._expect(runner)
@@ -192,6 +198,7 @@ class Poller:
             pause *= random.uniform(0.7, 1.0)  # noqa: S311 - spread, no secret
             self._retry_at = self._clock() + pause
             once = self.failures == 1
+        self.watches.wake()
         first.result = False
         first.land()
         if once:

@@ -11,7 +11,7 @@ from jwt_asgi._core.revocation import RECORD_BYTES, Row, unpack_rows
 __all__ = ["SLICE", "Piece", "Reader", "Source", "SourceError", "slices"]
 
 SLICE = 256
-"""Rows: adding them takes less than a millisecond, in which the event loop does nothing else."""
+"""Rows: adding them takes about a millisecond, in which the event loop does nothing else."""
 
 
 class SourceError(Exception):

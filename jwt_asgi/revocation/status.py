@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["COUNTERS", "RevocationStatus"]
 
-COUNTERS = ("polls", "failures", "revoked", "denied", "allowed", "introspected")
+COUNTERS = ("polls", "failures", "revoked", "ended", "denied", "allowed", "introspected")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +24,8 @@ class RevocationStatus:
         failures: Attempts in a row that failed.
         error: Why the last one failed; empty when it did not.
         ready: Whether tokens can be judged: it is fresh, or lets them in when it is not.
-        counters: Since the start, for metrics: `polls`, `failures`, `revoked`; and while it was stale `denied`,
-            `allowed`, `introspected`.
+        counters: Since the start, for metrics: `polls`, `failures`, `revoked` (tokens that were refused), `ended`
+            (connections); and while it was stale `denied`, `allowed`, `introspected`.
     """
 
     issuers: tuple[str, ...]

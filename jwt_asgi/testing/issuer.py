@@ -13,6 +13,7 @@ from jwt_asgi.profiles import Profile
 from jwt_asgi.testing.bad_tokens import bad_token, reasons_of
 from jwt_asgi.testing.configured import Configured, configured
 from jwt_asgi.testing.publisher import Publisher
+from jwt_asgi.testing.revocations import row_to_revoke
 from jwt_asgi.testing.signing import SigningKey, SigningKeys, json_bytes
 from jwt_asgi.testing.standing_in import StandIn, now_ahead, travel, travelled
 from jwt_asgi.testing.tokens import claims_of, type_of
@@ -261,6 +262,27 @@ class TestIssuer(Publisher):
         """
         with self._standing("outage").outage(cold=cold):
             yield self
+
+    def revoke(
+        self,
+        token: str | None = None,
+        *,
+        session: str | None = None,
+        subject: str | None = None,
+        client: str | None = None,
+        key: str | None = None,
+    ) -> None:
+        """Revoke one token, by its `jti`, or those of a session (`sid`), a user, a client, or a signing key (`kid`).
+
+        Every `RevocationFeed` of this issuer knows at once, until the block ends in which this is standing in. Of a
+        user and a client, tokens of later seconds are good, as in production.
+
+        Raises:
+            ConfigurationError: this is not standing in, not one of these is given, or a token has no `jti`.
+        """
+        stand_in = self._standing("revoke")
+        named = {"token": token, "session": session, "subject": subject, "client": client, "key": key}
+        stand_in.revoke(row_to_revoke(self.issuer, self.now(), **named))
 
     def travel(self, seconds: float = 0.0, *, minutes: float = 0.0, hours: float = 0.0, days: float = 0.0) -> None:
         """Be so much later until the end of the block in which this is standing in.

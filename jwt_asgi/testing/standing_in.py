@@ -2,7 +2,8 @@
 
 What looks for keys or asks for the time in `RemoteKeys`, `FixedKeys` and `Verifier` is replaced for the block, in the
 whole process, and nothing there knows of it. What is answered for a key source of this issuer comes from its shadow:
-the same code and the same options, with a cache of its own that begins and ends with the block.
+the same code and the same options, with a cache of its own that begins and ends with the block. Feeds of revocations
+judge by the same code, too, and know what the test has revoked in place of what their source says.
 """
 # ruff: noqa: SLF001 - it stands in for the insides of these classes
 
@@ -12,15 +13,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from inspect import iscoroutinefunction
+from math import inf
 from threading import RLock
 from typing import Any, Final
 
 from jwt_asgi._core.freshness import NEGATIVE_SECONDS
 from jwt_asgi._core.jwks import parse_jwks
+from jwt_asgi._core.revocation import Row
 from jwt_asgi._keys.fetch import FetchError
 from jwt_asgi._keys.remote import RemoteKeys
 from jwt_asgi._keys.static import FixedKeys
+from jwt_asgi.revocation.feed import RevocationFeed
 from jwt_asgi.testing.publisher import Publisher
+from jwt_asgi.testing.revocations import ShadowFeed
 from jwt_asgi.testing.signing import json_bytes
 from jwt_asgi.types import Clock, FetchResponse
 from jwt_asgi.verifier import Verifier
@@ -35,6 +40,7 @@ _METHODS: Final[Mapping[type, tuple[str, ...]]] = {
     FixedKeys: ("lookup", "find", "status"),
 }
 _CLOCK: Final = "_clock"
+_POLLER: Final = "_poller"
 
 
 class _Shadow(RemoteKeys):
@@ -90,6 +96,10 @@ class StandIn:
         self._at_first = self._before = issuer.jwks()
         self._shadows: dict[RemoteKeys, _Shadow] = {}
         self._fixed: dict[FixedKeys, _FixedShadow] = {}
+        self._feeds: dict[RevocationFeed, ShadowFeed] = {}
+        self._revoked: list[tuple[float, Row]] = []
+        """When, by how far ahead the present was."""
+        self._heard_until: float | None = None
 
     def shadow_of(self, keys: RemoteKeys | FixedKeys) -> RemoteKeys | FixedKeys | None:
         """Return what is asked in place of a key source, or None for one of another issuer."""
@@ -105,6 +115,26 @@ class StandIn:
             if keys not in self._fixed:
                 self._fixed[keys] = _FixedShadow(parse_jwks(json_bytes(self._at_first)), issuer=keys._issuer)
             return self._fixed[keys]
+
+    def shadow_of_feed(self, feed: RevocationFeed) -> ShadowFeed | None:
+        """Likewise, in place of what keeps a feed up to date."""
+        if self._sources.isdisjoint(feed.issuers):
+            return None
+        with _lock:
+            if feed not in self._feeds:
+                self._feeds[feed] = ShadowFeed(feed, _all_revoked, self._unheard_for)
+            return self._feeds[feed]
+
+    def revoke(self, row: Row) -> None:
+        """Let every feed hear of it that hears of anything."""
+        with _lock:
+            self._revoked.append((_present.ahead, row))
+            _let_feeds_hear()
+
+    def _unheard_for(self) -> float:
+        if self._heard_until is None:
+            return 0.0
+        return inf if self._outage else _present.ahead - self._heard_until + 1e-9
 
     def answer(self, url: str, headers: Mapping[str, str], *, jwks_uri: str | None, empty: bool) -> FetchResponse:
         """Answer a key source that is configured with this `jwks_uri`, and that is `empty`; or be out."""
@@ -127,18 +157,21 @@ class StandIn:
     @contextmanager
     def outage(self, *, cold: bool) -> Iterator[None]:
         """Answer nothing; `cold`: and let the application begin without keys."""
-        outer, before = self._outage, self._before
+        outer, before, heard_until = self._outage, self._before, self._heard_until
         with _lock:
             self._outage, self._before = cold, self._issuer.jwks()
+            self._heard_until = _present.ahead if heard_until is None else heard_until
             if cold:
                 self._shadows.clear()
+                self._feeds.clear()
             for shadow in self._shadows.values():
                 shadow.grow_old(stale=False)
         try:
             yield
         finally:
             with _lock:
-                self._outage, self._before = outer, before
+                self._outage, self._before, self._heard_until = outer, before, heard_until
+                _let_feeds_hear()
                 for shadow in self._shadows.values():
                     shadow.move_on()
 
@@ -202,6 +235,18 @@ def _return_to(ahead: float) -> None:
         _present.ahead = ahead
         for stand_in in _standing:
             stand_in._shadows.clear()
+            stand_in._feeds.clear()
+            stand_in._revoked = [(then, row) for then, row in stand_in._revoked if then <= ahead]
+
+
+def _all_revoked() -> list[Row]:
+    return [row for stand_in in _standing for _, row in stand_in._revoked]
+
+
+def _let_feeds_hear() -> None:
+    for stand_in in _standing:
+        for feed in stand_in._feeds.values():
+            feed.hear()
 
 
 class _ShiftedClock:
@@ -218,6 +263,19 @@ class _ShiftedClock:
         self._slot.__set__(verifier, clock)
 
 
+class _ShadowedPoller:
+    """`RevocationFeed._poller`, or what stands in for it; an attribute of the instance otherwise."""
+
+    def __get__(self, feed: RevocationFeed, owner: type) -> object:
+        for stand_in in reversed(_standing):
+            if (shadow := stand_in.shadow_of_feed(feed)) is not None:
+                return shadow
+        return vars(feed)[_POLLER]
+
+    def __set__(self, feed: RevocationFeed, poller: object) -> None:
+        vars(feed)[_POLLER] = poller
+
+
 def _patch() -> None:
     for kind, names in _METHODS.items():
         for name in names:
@@ -225,9 +283,11 @@ def _patch() -> None:
             setattr(kind, name, _in_place_of(original))
     _originals[Verifier, _CLOCK] = slot = vars(Verifier)[_CLOCK]
     setattr(Verifier, _CLOCK, _ShiftedClock(slot))
+    setattr(RevocationFeed, _POLLER, _ShadowedPoller())
 
 
 def _unpatch() -> None:
+    delattr(RevocationFeed, _POLLER)
     while _originals:
         (kind, name), original = _originals.popitem()
         setattr(kind, name, original)

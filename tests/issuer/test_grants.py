@@ -57,6 +57,7 @@ class TestFaults:
             "invalid_target": 400,
             "invalid_token": 401,
             "insufficient_scope": 403,
+            "access_denied": 403,
             "server_error": 500,
             "temporarily_unavailable": 503,
         }

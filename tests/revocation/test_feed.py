@@ -375,7 +375,7 @@ async def test_news_that_is_old_at_the_source_is_old_here() -> None:
 def test_the_status_is_json() -> None:
     status = feed_of(Ledger()).status().as_dict()
     assert status["issuers"] == [ISSUER]
-    assert set(status["counters"]) == {"polls", "failures", "revoked", "denied", "allowed", "introspected"}
+    assert set(status["counters"]) == {"polls", "failures", "revoked", "ended", "denied", "allowed", "introspected"}
     assert (status["fresh"], status["age"], status["entries"]) == (False, None, 0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -24,7 +24,7 @@ CLIENTS = ("valkey", "redis")
 
 @asynccontextmanager
 async def client_of(port: int, package: str = "valkey") -> AsyncIterator[Any]:
-    module = pytest.importorskip(f"{package}.asyncio", reason=f"no client: pip install {package}")
+    module = pytest.importorskip(f"{package}.asyncio", reason=f"no client of this package: pip install {package}")
     client = module.from_url(f"redis://127.0.0.1:{port}", protocol=2)
     try:
         yield client
@@ -74,7 +74,7 @@ async def test_what_was_revoked_before_and_what_is_revoked_now_arrives(valkey_po
 
 @pytest.mark.parametrize("package", CLIENTS)
 async def test_a_client_of_either_package_reads(valkey_port: int, prefix: str, package: str) -> None:
-    module = pytest.importorskip(f"{package}.asyncio", reason=f"no client: pip install {package}")
+    module = pytest.importorskip(f"{package}.asyncio", reason=f"no client of this package: pip install {package}")
     source = FromValkey(lambda: module.from_url(f"redis://127.0.0.1:{valkey_port}", protocol=2), prefix=prefix)
     ledger = Ledger()
     async with publishing_to(valkey_port, prefix, ledger), feed_of(valkey_port, prefix, source=source) as feed:
@@ -137,6 +137,49 @@ async def test_a_server_that_has_lost_all_is_filled_again(valkey_port: int, pref
         await until(lambda: feed.status().entries == 2)
         async with feed_of(valkey_port, prefix) as late:
             await until(lambda: late.status().entries == 2)
+
+
+class Losing:
+    """A client whose server loses all before one command is called."""
+
+    def __init__(self, client: Any, prefix: str, before: str) -> None:
+        self._client, self._prefix, self._before = client, prefix, before
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+        if name != self._before:
+            return method
+        self._before = ""
+
+        async def called(*arguments: Any, **options: Any) -> Any:
+            await self._client.delete(*await self._client.keys(f"{self._prefix}:*"))
+            return await method(*arguments, **options)
+
+        return called
+
+
+@pytest.mark.parametrize("before", ["xrevrange", "xadd", "append", "strlen", "persist", "set"])
+async def test_what_is_lost_at_any_moment_of_a_publication_is_there_again_after_two_more(
+    valkey_port: int, prefix: str, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    monkeypatch.setattr(publishing, "_CHUNK", 20)
+    ledger = Ledger()
+    async with client_of(valkey_port) as client:
+        publisher = StreamPublisher(RevocationLog(ledger.entries), client, prefix=prefix)
+        ledger.revoke("a")
+        await publisher.flush()
+        await client.delete(f"{prefix}:head")
+        ledger.revoke("b")
+        publisher._client = Losing(client, prefix, before)
+        with suppress(RuntimeError):
+            await publisher.flush()
+        assert not publisher._client._before, "it was lost"
+        publisher._client = client
+        for _ in range(2):
+            await publisher.flush()
+        async with feed_of(valkey_port, prefix) as feed:
+            assert await feed.start() is None
+            assert feed.status().entries == 2
 
 
 async def test_several_publishers_of_one_log_and_one_that_begins_later_lose_nothing(

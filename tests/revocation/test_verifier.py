@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import pytest
+import quart as quart_itself
 
-from jwt_asgi import ConfigurationError, JWTMiddleware, KeysUnavailable, Reason, TrustedIssuer, Verifier
+from jwt_asgi import (
+    ConfigurationError,
+    JWTMiddleware,
+    KeysUnavailable,
+    Reason,
+    TrustedIssuer,
+    Verifier,
+    fastapi,
+    litestar,
+    quart,
+    starlette,
+)
 from jwt_asgi.access import Grants
+from jwt_asgi.apps import doors
+from jwt_asgi.health import HealthApp
 from jwt_asgi.instrumentation import Decision
 from jwt_asgi.revocation import FromStore, RevocationFeed
 from jwt_asgi.testing import SigningKeys, TestIssuer
@@ -32,9 +48,18 @@ def ledger() -> Ledger:
 
 @pytest.fixture
 async def feed(ledger: Ledger) -> AsyncIterator[RevocationFeed]:
-    feed = RevocationFeed(FromStore(ledger.entries), issuer=ISSUER, on_stale="deny", interval=0.02, max_stale=0.3)
+    feed = RevocationFeed(FromStore(ledger.entries), issuer=ISSUER, on_stale="deny", interval=0.02)
     yield feed
     await feed.aclose()
+
+
+class Later:
+    """The machine's steady clock, and so much later."""
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.seconds
 
 
 async def application(scope: Any, receive: Receive, send: Send) -> None:
@@ -87,13 +112,18 @@ async def test_a_user_who_logs_in_again_is_let_in(issuer: TestIssuer, ledger: Le
 
 
 async def test_a_cut_feed_answers_503_to_cached_tokens_too_and_then_recovers(
-    issuer: TestIssuer, ledger: Ledger, feed: RevocationFeed
+    issuer: TestIssuer, ledger: Ledger
 ) -> None:
+    clock = Later()
+    feed = RevocationFeed(
+        FromStore(ledger.entries), issuer=ISSUER, on_stale="deny", interval=0.02, clock=clock, timeout=120.0
+    )
     door, token = Door(feed, issuer), issuer.token()
     assert (await door.ask(token)).status == 200
     assert door.verifier.ready()
     ledger.error = OSError("cut")
-    await until(lambda: not feed.ready())
+    await until(lambda: feed.status().failures > 0)
+    clock.seconds = 61.0
     answer = await door.ask(token)
     assert (answer.status, answer.challenge) == (503, None)
     assert answer.header("retry-after") is not None
@@ -103,6 +133,7 @@ async def test_a_cut_feed_answers_503_to_cached_tokens_too_and_then_recovers(
     ledger.error = None
     await until(feed.ready)
     assert (await door.ask(token)).status == 200
+    await feed.aclose()
 
 
 async def test_tokens_of_another_issuer_are_not_judged_by_it(
@@ -146,12 +177,49 @@ async def test_the_start_waits_for_the_feed_and_fails_without_it_where_it_is_req
     await verifier.aclose()
 
 
+def _in_quart(**options: Any) -> Any:
+    app = quart_itself.Quart(__name__)
+    quart.JWT(app, **options)
+    [door] = doors(app)
+    return door
+
+
+@pytest.mark.parametrize(
+    "face",
+    [partial(JWTMiddleware, application), fastapi.JWTBearer, starlette.JWTAuthBackend, litestar.JWTPlugin, _in_quart],
+    ids=["middleware", "fastapi", "starlette", "litestar", "quart"],
+)
+def test_the_door_and_every_face_take_a_feed_beside_the_options_of_the_issuer(
+    face: Callable[..., Any], issuer: TestIssuer
+) -> None:
+    feed = RevocationFeed(FromStore(Ledger().entries), issuer=ISSUER, on_stale="deny")
+    assert face(**issuer.options(), revocation=feed).verifier.revocation == (feed,)
+    with pytest.raises(ConfigurationError, match="expected no revocation beside it"):
+        face(verifier=Verifier(TrustedIssuer(**issuer.options())), revocation=feed)
+
+
+async def test_the_probe_shows_how_old_the_feed_is_with_its_details(
+    issuer: TestIssuer, ledger: Ledger, feed: RevocationFeed
+) -> None:
+    verifier = Verifier(TrustedIssuer(**issuer.options()), revocation=feed)
+    await verifier.start("require")
+    answer = await http(HealthApp(verifier, details=True), path="/ready")
+    assert answer.status == 200
+    [shown] = answer.json()["revocation"]
+    assert (shown["issuers"], shown["fresh"], shown["entries"]) == ([ISSUER], True, 0)
+    assert 0 <= shown["age"] < 60
+    assert "revocation" not in (await http(HealthApp(verifier), path="/ready")).json()
+    without = HealthApp(Verifier(TrustedIssuer(**issuer.options())), details=True)
+    assert "revocation" not in (await http(without, path="/ready")).json()
+
+
 async def test_a_feed_of_a_stranger_or_two_of_one_issuer_stop_the_start(
     issuer: TestIssuer, feed: RevocationFeed
 ) -> None:
     trusted = TrustedIssuer(**issuer.options())
     strange = RevocationFeed(FromStore(Ledger().entries), issuer="https://typo.test", on_stale="allow")
     for revocation, detail in (
+        (7, "expected RevocationFeed"),
         (strange, "https://typo.test is none of the issuers"),
         ([feed, feed], "one feed for each issuer"),
         (["feed"], "expected RevocationFeed"),
