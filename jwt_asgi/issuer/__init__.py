@@ -53,13 +53,15 @@ try:
 except ImportError as error:
     raise ImportError('the token service needs more packages: pip install "jwt-asgi[issuer]"') from error
 
+from jwt_asgi.issuer.audit_log import AuditLog
 from jwt_asgi.issuer.claims import ClaimsError, TokenContext
 from jwt_asgi.issuer.clients import Client, new_secret, secret_digest
-from jwt_asgi.issuer.endpoints import token_endpoints
+from jwt_asgi.issuer.endpoints import metadata_route, token_endpoints
 from jwt_asgi.issuer.errors import StoreUnavailable
 from jwt_asgi.issuer.grants import Fault, GrantError
 from jwt_asgi.issuer.issuing import Tokens
 from jwt_asgi.issuer.key_schedule import KeySchedule
+from jwt_asgi.issuer.rate_limits import RateLimited, RateLimits
 from jwt_asgi.issuer.rotation import RotationPolicy
 from jwt_asgi.issuer.sealing import MasterKeys
 from jwt_asgi.issuer.service import TokenService
@@ -67,6 +69,7 @@ from jwt_asgi.issuer.store import PostgreSQLStore, SQLiteStore, open_store
 from jwt_asgi.issuer.types import Session
 
 __all__ = [
+    "AuditLog",
     "ClaimsError",
     "Client",
     "Fault",
@@ -74,6 +77,8 @@ __all__ = [
     "KeySchedule",
     "MasterKeys",
     "PostgreSQLStore",
+    "RateLimited",
+    "RateLimits",
     "RotationPolicy",
     "SQLiteStore",
     "Session",
@@ -81,6 +86,7 @@ __all__ = [
     "TokenContext",
     "TokenService",
     "Tokens",
+    "metadata_route",
     "new_secret",
     "open_store",
     "secret_digest",

@@ -13,6 +13,7 @@ from jwt_asgi.errors import ConfigurationError
 from jwt_asgi.issuer.claims import ClaimsError
 from jwt_asgi.issuer.errors import StoreUnavailable
 from jwt_asgi.issuer.grants import Fault, GrantError
+from jwt_asgi.issuer.rate_limits import RateLimited
 
 __all__ = ["answer_to", "empty_answer", "json_answer"]
 
@@ -49,7 +50,14 @@ def answer_to(error: Exception) -> Answer | None:
             return _answer(error.fault.status, error.body(), *more)
         case StoreUnavailable():
             logger.warning("%s", error)
-            return _refusal(Fault.TEMPORARILY_UNAVAILABLE, (b"retry-after", b"%d" % max(ceil(error.retry_after), 1)))
+            return _refusal(Fault.TEMPORARILY_UNAVAILABLE, _retry_after(error.retry_after))
+        case RateLimited():
+            logger.info("refused: %s", error)
+            return _answer(
+                429,
+                GrantError(Fault.TEMPORARILY_UNAVAILABLE, "too many requests").body(),
+                _retry_after(error.retry_after),
+            )
         case ClaimsError():
             logger.error("no token was made: %s", error, exc_info=error.__cause__)
             return _refusal(Fault.SERVER_ERROR)
@@ -58,6 +66,10 @@ def answer_to(error: Exception) -> Answer | None:
             return _refusal(Fault.SERVER_ERROR)
         case _:
             return None
+
+
+def _retry_after(seconds: float) -> tuple[bytes, bytes]:
+    return b"retry-after", b"%d" % max(ceil(seconds), 1)
 
 
 def _refusal(fault: Fault, *more: tuple[bytes, bytes]) -> Answer:

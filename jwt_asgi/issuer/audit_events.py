@@ -19,11 +19,10 @@ from jwt_asgi.issuer.types import Record, Session
 __all__ = [
     "MEMBERS",
     "AuditEvent",
+    "Revoked",
     "cleaned",
     "client_rejected",
-    "confirmed",
     "issued",
-    "rate_limited",
     "record",
     "refreshed",
     "revoked",
@@ -72,8 +71,6 @@ class AuditEvent(Enum):
     KEY_GONE = "key.gone"
     KEY_REVOKED = "key.revoked"
     CLIENT_REJECTED = "client.rejected"
-    CONFIRM = "confirm"
-    RATELIMIT = "ratelimit"
     AUDIT_DROPPED = "audit.dropped"
     """So many records could not be written: the database was too slow, or away, for too long."""
 
@@ -81,8 +78,8 @@ class AuditEvent(Enum):
 MEMBERS: Final = frozenset(
     {
         *("sub", "tenant", "client_id", "sid", "jti", "kid", "alg", "acr", "ip"),
-        *("reason", "cause", "grant", "rule", "by", "replaces"),
-        *("gen", "presented", "newest", "count", "before", "retry_after", "sign_from", "sign_until"),
+        *("reason", "cause", "grant", "by", "replaces"),
+        *("gen", "presented", "newest", "count", "before", "sign_from", "sign_until"),
     }
 )
 """Every member that a record may have."""
@@ -106,6 +103,7 @@ _STEPS: Final[Mapping[Step, AuditEvent]] = {
     Step.ROTATE: AuditEvent.REFRESH_ROTATED,
     Step.RETRY: AuditEvent.REFRESH_RETRY,
     Step.CATCH_UP: AuditEvent.REFRESH_BEHIND,
+    Step.REPLAY: AuditEvent.REFRESH_REPLAY,
     Step.AHEAD: AuditEvent.REFRESH_AHEAD,
 }
 
@@ -149,9 +147,16 @@ def issued(
 
 
 def refreshed(
-    step: Step | None, session: Session | None, at: float, *, presented: int, client_id: str, ip: str | None = None
-) -> Record | None:
-    """Return the record of what became of a refresh token; None: it was a replay, which the store has written down.
+    step: Step | None,
+    session: Session | None,
+    at: float,
+    *,
+    presented: int,
+    client_id: str,
+    jti: str | None = None,
+    ip: str | None = None,
+) -> Record:
+    """Return the record of what became of a refresh token; of a replay, the store has written one itself.
 
     Args:
         step: What `Store.present` returned; None: there is no such session.
@@ -159,10 +164,9 @@ def refreshed(
         at: The time that it returned.
         presented: The generation of the token.
         client_id: Who has presented it: in a mismatch, not whose it is.
+        jti: The access token that was made.
         ip: Where he is.
     """
-    if step is Step.REPLAY:
-        return None
     of = {"reason": "unknown"} if session is None else _of(session)
     more: dict[str, Value] = {"presented": presented, "newest": None if session is None else session.family.generation}
     if step is Step.RETRY and session is not None:
@@ -171,7 +175,7 @@ def refreshed(
     elif step is Step.MISMATCH and session is not None:
         more["reason"] = "client" if client_id != session.family.client_id else "proof"
     event = AuditEvent.REFRESH_REFUSED if step is None else _STEPS[step]
-    return record(event, at, **{**of, **more, "client_id": client_id, "ip": ip})
+    return record(event, at, **{**of, **more, "client_id": client_id, "jti": jti, "ip": ip})
 
 
 def revoked(
@@ -222,22 +226,10 @@ def client_rejected(at: float, *, client_id: str | None, reason: str, ip: str | 
     return record(AuditEvent.CLIENT_REJECTED, at, client_id=client_id, reason=reason, ip=ip)
 
 
-def confirmed(session: Session, at: float) -> Record:
-    """Return the record of the newest refresh token's arrival, where it was told apart from a refresh."""
-    return record(AuditEvent.CONFIRM, at, **_of(session), gen=session.family.generation)
-
-
 def stepped_up(session: Session, at: float, *, replaces: Session, jti: str, ip: str | None = None) -> Record:
     """Return the record of a session that takes another's place, for the transaction of `add_session`."""
     members = {**_of(session), "acr": session.acr, "replaces": replaces.sid, "jti": jti, "ip": ip}
     return record(AuditEvent.STEPUP, at, **members)
-
-
-def rate_limited(
-    at: float, *, rule: str, retry_after: float, client_id: str | None = None, ip: str | None = None
-) -> Record:
-    """Return the record of a request beyond a limit."""
-    return record(AuditEvent.RATELIMIT, at, rule=rule, retry_after=retry_after, client_id=client_id, ip=ip)
 
 
 def _of(session: Session) -> dict[str, Value]:

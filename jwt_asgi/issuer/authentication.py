@@ -50,10 +50,11 @@ class NameGiven:
 
 @dataclass(frozen=True, slots=True)
 class SecretGiven:
-    """The client shows a secret, by HTTP Basic."""
+    """The client shows a secret, by HTTP Basic; `plain` is what it is where the client has not form-encoded it."""
 
     client_id: str
-    secret: str = field(repr=False)
+    secret: str | None = field(repr=False)
+    plain: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,9 @@ async def authenticate(
     match credentials, client.authentication:
         case NameGiven(), "none":
             return client
-        case SecretGiven(secret=secret), "client_secret_basic":
-            if not client.has_secret(secret):
+        case SecretGiven(secret=secret, plain=plain), "client_secret_basic":
+            # Both are looked at, whatever the first one is: the time tells nothing
+            if not any([client.has_secret(shown or "") for shown in (secret, plain)]):  # noqa: C419
                 raise _refused(credentials, "the secret is not the client's")
             return client
         case AssertionGiven(assertion=assertion), "private_key_jwt":
@@ -133,7 +135,7 @@ def _check_assertion(client: Client, assertion: Untrusted, audiences: Collection
     policy = make_policy(
         issuer=client.client_id,
         audience=list(audiences),
-        algorithms=[str(client.algorithm)],
+        algorithms=_names_of(str(client.algorithm)),
         symmetric=False,
         profile=_ASSERTION,
         leeway=LEEWAY,
@@ -158,6 +160,12 @@ def _check_assertion(client: Client, assertion: Untrusted, audiences: Collection
         raise GrantError(Fault.INVALID_CLIENT, detail=f"the assertion: {wrong}")
 
 
+def _names_of(algorithm: str) -> list[str]:
+    """Return every name of an algorithm: RFC 9864 has given `EdDSA` with this curve another one."""
+    names = ["EdDSA", "Ed25519"]
+    return names if algorithm in names else [algorithm]
+
+
 def _basic(authorization: bytes) -> SecretGiven:
     scheme, _, encoded = authorization.partition(b" ")
     refused = GrantError(Fault.INVALID_CLIENT, detail="the Authorization header is not HTTP Basic", challenge=True)
@@ -167,11 +175,13 @@ def _basic(authorization: bytes) -> SecretGiven:
         name, colon, secret = b64decode(encoded.strip(b" "), validate=True).partition(b":")
     except ValueError:
         raise refused from None
-    # RFC 6749 section 2.3.1: both parts are form-encoded before they are joined
+    # RFC 6749 section 2.3.1: both parts are form-encoded before they are joined. Many clients leave that out, and a
+    # secret of base64 may have a "+" in it
     client_id, password = form_decoded(name), form_decoded(secret)
-    if not colon or not client_id or not password:
+    plain = secret.decode("ascii", "replace")
+    if not colon or not client_id or not secret.isascii() or not plain.isprintable() or not plain:
         raise refused
-    return SecretGiven(client_id, password)
+    return SecretGiven(client_id, password, plain)
 
 
 def _assertion(form: Form) -> AssertionGiven:

@@ -13,9 +13,11 @@ Mount it where the issuer's URL leads: `app.mount("/auth", token_endpoints(servi
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -24,6 +26,7 @@ from starlette.routing import BaseRoute, Route
 
 from jwt_asgi._core.challenge import Answer
 from jwt_asgi.issuer.answers import answer_to, empty_answer, json_answer
+from jwt_asgi.issuer.audit_events import client_rejected
 from jwt_asgi.issuer.authentication import AssertionGiven, authenticate, credentials_of
 from jwt_asgi.issuer.clients import Client
 from jwt_asgi.issuer.feed import delta_answer, snapshot_answer
@@ -38,9 +41,10 @@ from jwt_asgi.issuer.grants import (
     token_request,
 )
 from jwt_asgi.issuer.metadata import metadata_of
+from jwt_asgi.issuer.rate_limits import RateLimit, client_address
 from jwt_asgi.issuer.service import TokenService
 
-__all__ = ["token_endpoints"]
+__all__ = ["metadata_route", "token_endpoints"]
 
 _Answers = Callable[[Request], Awaitable[Answer]]
 _NOT_BASIC: Final = GrantError(Fault.INVALID_CLIENT, detail="expected HTTP Basic", challenge=True)
@@ -79,6 +83,21 @@ def token_endpoints(service: TokenService, *, more: Sequence[BaseRoute] = ()) ->
     return app
 
 
+def metadata_route(service: TokenService) -> Route:
+    """Return the route of the metadata for an application in which the service is mounted below a path.
+
+    RFC 8414 section 3.1 puts `/.well-known/oauth-authorization-server` before the path of the issuer, where no mount
+    reaches: `app.router.routes.append(metadata_route(service))`.
+    """
+    path = urlsplit(service.issuer).path.rstrip("/")
+    answer = metadata_of(service.issuer).answer
+
+    async def metadata(_: Request) -> Answer:
+        return answer
+
+    return Route(f"/.well-known/oauth-authorization-server{path}", _answered(service, metadata), methods=["GET"])
+
+
 class _Endpoints:
     """One method for each, which raises what is wrong."""
 
@@ -88,7 +107,7 @@ class _Endpoints:
         self._audiences = frozenset({service.issuer, *self._metadata.endpoints})
 
     async def token(self, request: Request) -> Answer:
-        form, client = await self._from_client(request)
+        form, client = await self._from_client(request, RateLimit.TOKEN)
         asked = token_request(form)
         if isinstance(asked, ClientCredentialsRequest):
             tokens = await self._service.client_credentials(client, scopes=asked.scopes, resources=asked.resources)
@@ -101,7 +120,7 @@ class _Endpoints:
         return json_answer(tokens.answer())
 
     async def revoke(self, request: Request) -> Answer:
-        form, client = await self._from_client(request)
+        form, client = await self._from_client(request, RateLimit.REVOCATION)
         await self._service.revoke_for(client, token_reference(form).token)
         # RFC 7009 section 2.2: the same for tokens that are not there, or another's
         return empty_answer()
@@ -110,10 +129,11 @@ class _Endpoints:
         form, client = await self._from_client(request)
         if client.is_public:
             raise GrantError(Fault.INVALID_CLIENT, detail="a public client may not introspect")
+        await self._service.limits.hit(RateLimit.INTROSPECTION, client.client_id)
         return json_answer(await self._service.introspect(token_reference(form).token, client))
 
     async def ack(self, request: Request) -> Answer:
-        form, client = await self._from_client(request)
+        form, client = await self._from_client(request, RateLimit.TOKEN)
         await self._service.confirm(form.require("refresh_token"), client_id=client.client_id)
         return empty_answer(status=204)
 
@@ -143,10 +163,10 @@ class _Endpoints:
         await self._resource_server(request)
         return snapshot_answer(self._service.revocations, if_none_match=_header(request, "if-none-match"))
 
-    async def _from_client(self, request: Request) -> tuple[Form, Client]:
-        """Read a form, and authenticate the client that has sent it."""
+    async def _from_client(self, request: Request, limit: RateLimit | None = None) -> tuple[Form, Client]:
+        """Read a form, and authenticate the client that has sent it; each attempt counts for the limit."""
         form = parse_form(await _body(request), request.headers.get("content-type"))
-        return form, await self._authenticated(request, form)
+        return form, await self._authenticated(request, form, limit)
 
     async def _resource_server(self, request: Request) -> None:
         authorization = _authorization(request)
@@ -156,15 +176,27 @@ class _Endpoints:
         if not client.resources:
             raise GrantError(Fault.INVALID_CLIENT, detail=f"{client.client_id} is no resource server", challenge=True)
 
-    async def _authenticated(self, request: Request, form: Form) -> Client:
+    async def _authenticated(self, request: Request, form: Form, limit: RateLimit | None = None) -> Client:
         service = self._service
         credentials = credentials_of(_authorization(request), form)
         # Whoever looks clients up in a database need not think of what a database cannot have
         client = await service.find_client(credentials.client_id) if credentials.client_id.isprintable() else None
+        # A name that is not registered may be a secret in the wrong place, and another one each time
+        name, address = None if client is None else client.client_id, client_address(request.scope)
+        if limit is not None:
+            await service.limits.hit(limit, name, address)
         # Who has not authenticated has the database asked for nothing, as far as that can be
         asked = client is not None and isinstance(credentials, AssertionGiven)
         now = await service.store.now() if asked else 0.0
-        return await authenticate(client, credentials, audiences=self._audiences, now=now, seen=service.store.remember)
+        seen = service.store.remember
+        try:
+            return await authenticate(client, credentials, audiences=self._audiences, now=now, seen=seen)
+        except GrantError as error:
+            if limit is None:
+                await service.limits.hit(RateLimit.TOKEN, name, address)
+            reason = error.fault.value
+            await service.audit_log.add(client_rejected(time.time(), client_id=name, reason=reason, ip=address))
+            raise
 
 
 def _answered(service: TokenService, answers: _Answers) -> Callable[[Request], Awaitable[Response]]:

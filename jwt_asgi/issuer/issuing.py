@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from secrets import token_bytes
 from typing import Any
 
 from jwt_asgi._core.revocation import Entry, EntryKind, key_of
 from jwt_asgi.errors import ConfigurationError
+from jwt_asgi.issuer import audit_events
+from jwt_asgi.issuer.audit_log import AuditLog
 from jwt_asgi.issuer.claim_values import clean_names
 from jwt_asgi.issuer.claims import AccessTokens, ClaimsError, Issued, TokenContext, clean_claims
 from jwt_asgi.issuer.clients import Client, FindClient
 from jwt_asgi.issuer.grants import ClientCredentialsRequest, Fault, GrantError, narrowed
+from jwt_asgi.issuer.rate_limits import RateLimits
 from jwt_asgi.issuer.refresh_token import FAMILY_BYTES, RefreshTokens
 from jwt_asgi.issuer.rotation import Family, Proof, RotationPolicy
 from jwt_asgi.issuer.signing_keys import SigningKeys
-from jwt_asgi.issuer.types import Record, Session, Store
+from jwt_asgi.issuer.types import Session, Store
 
 __all__ = ["Login", "Parts", "Tokens", "begin", "end_session", "for_client", "lasting", "login_again"]
 __all__ += ["narrowed_audience", "step_up", "tokens_of"]
@@ -38,7 +41,8 @@ class Parts:
         keys: Signs them.
         rotation: How long sessions live.
         longest_token: The longest life of an access token that may be in use, in seconds.
-        note: Writes down what is not written in the same transaction as that which it is about.
+        audit: Writes down what is not written in the same transaction as that which it is about, and tells all of it.
+        limits: How often the refresh tokens of a session may be shown.
     """
 
     issuer: str
@@ -49,7 +53,8 @@ class Parts:
     keys: SigningKeys
     rotation: RotationPolicy
     longest_token: float
-    note: Callable[[Record], Awaitable[None]]
+    audit: AuditLog
+    limits: RateLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +111,7 @@ class Login:
     proof: Proof = None
 
 
-async def begin(parts: Parts, login: Login, *, event: str = "token.issued", replaces: Session | None = None) -> Tokens:
+async def begin(parts: Parts, login: Login, *, replaces: Session | None = None) -> Tokens:
     """Begin a session, and make its first tokens.
 
     The token is made before the session is kept, so that what cannot be in a token leaves nothing behind.
@@ -121,11 +126,15 @@ async def begin(parts: Parts, login: Login, *, event: str = "token.issued", repl
         raise ClaimsError("client_id", "no client is registered under it")
     now = await parts.store.now()
     session = _session(parts, login, now)
-    context = TokenContext.of_session(session)
-    issued = await parts.access_tokens.issue(context, await parts.keys.signer(now), now)
-    members = {"sub": session.subject, "client_id": session.family.client_id, "sid": session.sid}
-    more = {"jti": issued.token_id} if replaces is None else {"jti": issued.token_id, "replaces": replaces.sid}
-    await parts.store.add_session(session, [Record(event=event, at=now, members={**members, **more})])
+    key = await parts.keys.signer(now)
+    issued = await parts.access_tokens.issue(TokenContext.of_session(session), key, now)
+    name, jti = client.client_id, issued.token_id
+    if replaces is None:
+        record = audit_events.issued(now, grant="login", client_id=name, jti=jti, kid=key.kid, session=session)
+    else:
+        record = audit_events.stepped_up(session, now, replaces=replaces, jti=jti)
+    await parts.store.add_session(session, [record])
+    parts.audit.tell(record)
     await _check_begun(parts, session)
     return tokens_of(parts, session, issued, refreshable="refresh_token" in client.grants)
 
@@ -136,7 +145,7 @@ async def step_up(parts: Parts, session: Session, login: Login) -> Tokens:
     Raises:
         ClaimsError, GrantError, StoreUnavailable: as `begin`. In doubt both live, and nobody has the new one's tokens.
     """
-    tokens = await begin(parts, login, event="token.stepped_up", replaces=session)
+    tokens = await begin(parts, login, replaces=session)
     await end_session(parts, session, reason="step_up")
     return tokens
 
@@ -144,13 +153,14 @@ async def step_up(parts: Parts, session: Session, login: Login) -> Tokens:
 async def end_session(parts: Parts, session: Session, *, reason: str) -> None:
     """End a session, and its access tokens with it."""
     now = await parts.store.now()
-    members = {"sid": session.sid, "sub": session.subject, "client_id": session.family.client_id, "reason": reason}
+    record = audit_events.revoked("session", now, reason=reason, session=session)
     await parts.store.end(
         id=session.id,
         reason=reason,
         entries=[Entry(seq=0, kind="s", key=key_of(parts.issuer, "s", session.sid), until=lasting(parts, now))],
-        records=[Record(event="revoke.session", at=now, members=members)],
+        records=[record],
     )
+    parts.audit.tell(record)
 
 
 async def for_client(parts: Parts, client: Client, asked: ClientCredentialsRequest) -> Tokens:
@@ -171,9 +181,11 @@ async def for_client(parts: Parts, client: Client, asked: ClientCredentialsReque
         scopes=narrowed(asked.scopes, [*client.scopes]),
     )
     now = await parts.store.now()
-    issued = await parts.access_tokens.issue(context, await parts.keys.signer(now), now)
-    members = {"sub": client.client_id, "client_id": client.client_id, "jti": issued.token_id}
-    await parts.note(Record(event="token.issued", at=now, members=members))
+    key = await parts.keys.signer(now)
+    issued = await parts.access_tokens.issue(context, key, now)
+    name, jti = client.client_id, issued.token_id
+    record = audit_events.issued(now, grant="client_credentials", client_id=name, sub=name, jti=jti, kid=key.kid)
+    await parts.audit.add(record)
     return Tokens(
         access_token=issued.token,
         refresh_token=None,

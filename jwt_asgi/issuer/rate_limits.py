@@ -108,7 +108,7 @@ class RateLimits:
     def __init__(
         self,
         *,
-        token: str | None = "60/minute",  # noqa: S107 - a limit
+        token: str | None = "600/minute",  # noqa: S107 - a limit
         refresh: str | None = "60/minute",
         introspection: str | None = "6000/minute",
         revocation: str | None = "600/minute",

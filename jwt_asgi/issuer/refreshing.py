@@ -10,19 +10,18 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from jwt_asgi.issuer.audit_events import refreshed
 from jwt_asgi.issuer.claims import Issued, TokenContext
 from jwt_asgi.issuer.grants import Fault, GrantError, RefreshRequest, narrowed
 from jwt_asgi.issuer.issuing import Parts, Tokens, narrowed_audience, tokens_of
+from jwt_asgi.issuer.rate_limits import RateLimit
 from jwt_asgi.issuer.refresh_token import Presented
 from jwt_asgi.issuer.rotation import Proof, Step, present
-from jwt_asgi.issuer.types import Record, Session
+from jwt_asgi.issuer.types import Session, sid_of
 
 __all__ = ["SessionEndedError", "confirm", "refresh"]
 
-_LEADS_ON = {Step.ROTATE: "refresh.rotated", Step.CATCH_UP: "refresh.behind", Step.RETRY: "refresh.retry"}
-_REFUSED = {Step.MISMATCH: "refresh.mismatch", Step.ENDED: "refresh.refused", Step.AHEAD: "refresh.ahead"}
-_CONCURRENT = 10.0
-"""Seconds after a rotation in which the token before is more likely to come from a second tab than from a retry."""
+_LEADS_ON = {Step.ROTATE, Step.CATCH_UP, Step.RETRY}
 
 logger = logging.getLogger("jwt_asgi")
 
@@ -39,10 +38,12 @@ async def refresh(parts: Parts, asked: RefreshRequest, *, client_id: str, proof:
             or what the mapper raised.
         ClaimsError: the mapper has failed, or the claims cannot be in a token.
         StoreUnavailable: the store cannot be asked; nothing has changed, or the token can be shown again.
+        RateLimited: the tokens of this session were shown too often lately.
     """
     shown = parts.refresh_tokens.read(asked.refresh_token)
     if shown is None:
         raise GrantError(Fault.INVALID_GRANT, detail="no refresh token of this service")
+    await parts.limits.hit(RateLimit.REFRESH, sid_of(shown.family))
     made = await _made_before(parts, shown, asked, client_id, proof)
     await parts.keys.ready()
     step, session, now = await parts.store.present(
@@ -56,7 +57,8 @@ async def refresh(parts: Parts, asked: RefreshRequest, *, client_id: str, proof:
     if session is None or step not in _LEADS_ON:
         raise await _refusal(parts, step, session, shown, client_id, now)
     issued = made or await parts.access_tokens.issue(_context(session, asked), await parts.keys.signer(now), now)
-    await parts.note(Record(event=_LEADS_ON[step], at=now, members=_members(step, session, issued.token_id, now)))
+    record = refreshed(step, session, now, presented=shown.generation, client_id=client_id, jti=issued.token_id)
+    await parts.audit.add(record)
     return tokens_of(parts, session, issued)
 
 
@@ -109,29 +111,17 @@ def _context(session: Session, asked: RefreshRequest) -> TokenContext:
     return replace(context, audience=narrowed_audience(asked.resources, session.audience))
 
 
-def _members(step: Step, session: Session, token_id: str, now: float) -> dict[str, str | int | float | bool | None]:
-    family = session.family
-    members: dict[str, str | int | float | bool | None] = {
-        "sub": session.subject,
-        "client_id": family.client_id,
-        "sid": session.sid,
-        "gen": family.generation,
-        "jti": token_id,
-    }
-    if step is Step.RETRY:
-        members["cause"] = "concurrent" if now - family.rotated_at <= _CONCURRENT else "lost_response"
-    return members
-
-
 async def _refusal(
     parts: Parts, step: Step | None, session: Session | None, shown: Presented, client_id: str, now: float
 ) -> GrantError:
     """Write down why, and return what the client is told: the same for all."""
+    record = refreshed(step, session, now, presented=shown.generation, client_id=client_id)
+    if step is Step.REPLAY:
+        parts.audit.tell(record)
+    else:
+        await parts.audit.add(record)
     if session is None:
         return SessionEndedError(Fault.INVALID_GRANT, detail="the session is forgotten, or never was")
-    if step in _REFUSED:
-        about: dict[str, str | int] = {"sid": session.sid, "client_id": client_id, "gen": shown.generation}
-        await parts.note(Record(event=_REFUSED[step], at=now, members={**about}))
     if step is Step.REPLAY:
         logger.warning("session %s has ended: an old refresh token of it was shown", session.sid)
     elif step is Step.AHEAD:

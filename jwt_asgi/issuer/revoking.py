@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from math import floor
-from typing import Any
 
 from jwt_asgi._core.revocation import Entry, EntryKind, key_of
+from jwt_asgi.issuer.audit_events import Revoked, revoked
 from jwt_asgi.issuer.clients import Client
 from jwt_asgi.issuer.confirmations import session_id
 from jwt_asgi.issuer.issuing import Parts, end_session, lasting
 from jwt_asgi.issuer.own_tokens import read_access_token
 from jwt_asgi.issuer.refresh_token import PREFIX
-from jwt_asgi.issuer.types import Record
 
 __all__ = ["revoke_all_of", "revoke_session", "revoke_token"]
 
@@ -37,8 +36,8 @@ async def revoke_all_of(parts: Parts, *, subject: str | None = None, client_id: 
     kind: EntryKind = "c" if subject is None else "u"
     value = client_id if subject is None else subject
     assert value is not None  # noqa: S101 - the caller gives one of them
-    name, event = ("sub", "revoke.subject") if kind == "u" else ("client_id", "revoke.client")
-    record = Record(event=event, at=now, members={name: value, "reason": reason})
+    of: Revoked = "client" if subject is None else "subject"
+    record = revoked(of, now, reason=reason, sub=subject, client_id=client_id, before=now)
     ended = await parts.store.end(
         subject=subject,
         client_id=client_id,
@@ -46,6 +45,7 @@ async def revoke_all_of(parts: Parts, *, subject: str | None = None, client_id: 
         entries=[_cut_off(parts, kind, value, now)],
         records=[record],
     )
+    parts.audit.tell(record)
     done = await parts.store.now()
     if floor(done) > floor(now):
         # Tokens that were made while this waited for its turn say that they were issued later
@@ -68,13 +68,15 @@ async def revoke_token(parts: Parts, token: str, *, client: Client | None = None
     claims, _ = read
     if client is not None and claims["client_id"] != client.client_id:
         return False
-    members: dict[str, Any] = {name: claims[name] for name in ("jti", "sub", "client_id", "sid") if name in claims}
+    about = {"jti": claims["jti"], "sub": claims["sub"], "client_id": claims["client_id"]}
+    record = revoked("token", now, reason=reason, **about)
     key = key_of(parts.issuer, "j", claims["jti"])
     await parts.store.end(
         reason=reason,
         entries=[Entry(seq=0, kind="j", key=key, until=claims["exp"])],
-        records=[Record(event="revoke.token", at=now, members={**members, "reason": reason})],
+        records=[record],
     )
+    parts.audit.tell(record)
     return True
 
 

@@ -5,11 +5,13 @@ It authenticates no people: the application does, and calls `issue`.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from jwt_asgi.errors import ConfigurationError
 from jwt_asgi.issuer import introspection, issuing, refreshing, revoking
+from jwt_asgi.issuer.audit_log import AuditLog
 from jwt_asgi.issuer.claims import AccessTokens, ClaimsError, ClaimsMapper
 from jwt_asgi.issuer.clients import Client, FindClient, registered
 from jwt_asgi.issuer.confirmations import Confirmations, session_id
@@ -20,13 +22,14 @@ from jwt_asgi.issuer.housekeeping import Housekeeping
 from jwt_asgi.issuer.issuing import Login, Parts, Tokens
 from jwt_asgi.issuer.key_schedule import KeySchedule
 from jwt_asgi.issuer.metadata import check_issuer
+from jwt_asgi.issuer.rate_limits import RateLimits
 from jwt_asgi.issuer.rotation import Proof, RotationPolicy
 from jwt_asgi.issuer.sealing import MasterKeys
 from jwt_asgi.issuer.signing import Keychain
 from jwt_asgi.issuer.signing_keys import SigningKeys
 from jwt_asgi.issuer.store import open_store
 from jwt_asgi.issuer.together import Shared
-from jwt_asgi.issuer.types import Record, Session, Store
+from jwt_asgi.issuer.types import Session, Store
 
 __all__ = ["TokenService"]
 
@@ -48,6 +51,8 @@ class TokenService:
         mapper: Asked for claims each time that a token is made; see `AccessTokens`.
         rotation: How long sessions live, and what an old refresh token is good for.
         schedule: When signing keys change. By default every 90 days, ES256.
+        limits: How often it may be asked; by default as `RateLimits()` says, counted in this process.
+        audit_log: Where it is written down what happens; by default in the store, and by `logging` as `jwt_asgi.audit`.
         epoch: Which log of revocations this is; give another when the database was put back to an older state.
         collect_every: Seconds between two rounds of forgetting what nobody needs; None: `jwt-asgi gc` does it.
 
@@ -67,6 +72,8 @@ class TokenService:
         mapper: ClaimsMapper | None = None,
         rotation: RotationPolicy | None = None,
         schedule: KeySchedule | None = None,
+        limits: RateLimits | None = None,
+        audit_log: AuditLog | None = None,
         epoch: int = 0,
         collect_every: float | None = 60.0,
     ) -> None:
@@ -76,13 +83,7 @@ class TokenService:
         self.lifetime = access_tokens.lifetime
         self.rotation = RotationPolicy() if rotation is None else rotation
         self.schedule = KeySchedule(longest_token=lifetime) if schedule is None else schedule
-        if self.schedule.longest_token < lifetime:
-            detail = (
-                f"expected at least the lifetime of access tokens, {lifetime:g}; got {self.schedule.longest_token:g}"
-            )
-            raise ConfigurationError("schedule longest_token", detail)
-        if self.rotation.grace >= lifetime / 2:
-            raise ConfigurationError("rotation grace", f"expected less than half of the lifetime, {lifetime:g}")
+        _check_together(lifetime, self.schedule, self.rotation)
         if not isinstance(master_keys, MasterKeys):
             raise ConfigurationError("master_keys", f"expected MasterKeys; got {type(master_keys).__name__}")
         if isinstance(store, str):
@@ -90,7 +91,9 @@ class TokenService:
         self.store: Store = store
         self.find_client: FindClient = clients if callable(clients) else registered(clients)
         self.keychain = Keychain(master_keys.sealing())
-        self.keys = SigningKeys(self.store, self.keychain, self.schedule, issuer=issuer)
+        self.limits = RateLimits() if limits is None else limits
+        self.audit_log = AuditLog(self.store) if audit_log is None else audit_log
+        self.keys = SigningKeys(self.store, self.keychain, self.schedule, issuer=issuer, tell=self.audit_log.tell)
         self.confirmations = Confirmations(self.store, issuer=issuer)
         self.revocations = RevocationLog(self.store.entries, epoch=epoch)
         self._parts = Parts(
@@ -102,7 +105,8 @@ class TokenService:
             keys=self.keys,
             rotation=self.rotation,
             longest_token=self.schedule.longest_token,
-            note=self._note,
+            audit=self.audit_log,
+            limits=self.limits,
         )
         self._housekeeping = Housekeeping(
             store=self.store,
@@ -110,6 +114,7 @@ class TokenService:
             revocations=self.revocations,
             confirmations=self.confirmations,
             collect_every=collect_every,
+            more=[self.audit_log.run],
         )
         self._starting = Shared(self._start)
         self._closed = False
@@ -133,7 +138,10 @@ class TokenService:
             await self._starting.aclose()
             await self.keys.aclose()
             await self._housekeeping.aclose()
+            with contextlib.suppress(StoreUnavailable):
+                await self.audit_log.flush()
         finally:
+            await self.limits.aclose()
             await self.store.aclose()
 
     async def __aenter__(self) -> Self:
@@ -313,8 +321,13 @@ class TokenService:
             raise LookupError("there is no such session, or it has ended")
         return session
 
-    async def _note(self, record: Record) -> None:
-        """Write it down, a moment later."""
+
+def _check_together(lifetime: float, schedule: KeySchedule, rotation: RotationPolicy) -> None:
+    if schedule.longest_token < lifetime:
+        detail = f"expected at least the lifetime of access tokens, {lifetime:g}; got {schedule.longest_token:g}"
+        raise ConfigurationError("schedule longest_token", detail)
+    if rotation.grace >= lifetime / 2:
+        raise ConfigurationError("rotation grace", f"expected less than half of the lifetime, {lifetime:g}")
 
 
 def _texts(name: str, values: Iterable[str]) -> tuple[str, ...]:

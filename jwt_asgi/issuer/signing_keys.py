@@ -13,12 +13,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import inf
 from typing import Final
 
 from jwt_asgi._core.jwks import KeySet, import_keys
 from jwt_asgi._core.revocation import keyer_of
 from jwt_asgi.issuer import keyring
+from jwt_asgi.issuer.audit_events import AuditEvent, record, revoked
 from jwt_asgi.issuer.errors import StoreUnavailable
 from jwt_asgi.issuer.key_schedule import KeySchedule
 from jwt_asgi.issuer.signing import Document, Keychain, SigningKey, jwks_document
@@ -26,6 +28,8 @@ from jwt_asgi.issuer.together import Shared, Turns
 from jwt_asgi.issuer.types import KeyChange, KeyState, Record, Store, StoredKey
 
 __all__ = ["READ_EVERY", "SigningKeys"]
+
+_Decide = Callable[[Sequence[StoredKey], float], KeyChange]
 
 READ_EVERY: Final = 30.0
 """Seconds: at least twice in `KeySchedule.settle`."""
@@ -43,6 +47,7 @@ class SigningKeys:
         keychain: Opens them.
         schedule: When they change.
         issuer: Whose they are.
+        tell: Told each record that was written.
         clock: Seconds, for the age of what was read.
     """
 
@@ -53,9 +58,11 @@ class SigningKeys:
         schedule: KeySchedule,
         *,
         issuer: str,
+        tell: Callable[..., None] = lambda *_: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Have read nothing yet."""
+        self._tell = tell
         self._store, self._keychain, self._schedule, self._issuer = store, keychain, schedule, issuer
         self._clock = clock
         self._turns, self._reading = Turns(), Shared(self.look)
@@ -97,6 +104,8 @@ class SigningKeys:
         async with self._turns.mine():
             began = self._clock()
             stored, now = await self._store.keys(), await self._store.now()
+            # With the wrong master keys a new key would be sealed so that no other process can open it
+            self._keychain.open(keyring.published(stored, now))
             if self._is_due(stored, now):
                 stored = await self._store.change_keys(self._due)
             keyring.check_keys(stored, now, self._schedule)
@@ -128,7 +137,7 @@ class SigningKeys:
             mint = self._keychain.mint
             return keyring.rotate_now(keys, now, self._schedule, mint, alg=alg, unannounced=unannounced)
 
-        await self._change(decided, "key.rotate", {"alg": alg, "reason": reason})
+        await self._decided(decided, lambda now: record(AuditEvent.KEY_ROTATE, now, alg=alg, reason=reason))
 
     async def revoke(self, kid: str, *, reason: str) -> None:
         """Take a key back at once, as `keyring.revoke`.
@@ -141,7 +150,7 @@ class SigningKeys:
         def decided(keys: Sequence[StoredKey], now: float) -> KeyChange:
             return keyring.revoke(keys, kid, now, self._schedule, self._keychain.mint, digest)
 
-        await self._change(decided, "revoke.key", {"kid": kid, "reason": reason})
+        await self._decided(decided, lambda now: revoked("key", now, reason=reason, kid=kid))
 
     async def reseal(self) -> int:
         """Seal every key with the newest master key; return how many were not. Then the older one can be taken away."""
@@ -153,7 +162,7 @@ class SigningKeys:
             count = len(resealed)
             return KeyChange(keys=resealed)
 
-        await self._decided(decided, [])
+        await self._decided(decided)
         return count
 
     async def signer(self, now: float) -> SigningKey:
@@ -173,17 +182,25 @@ class SigningKeys:
             await asyncio.sleep(min(self._taken_back + SPREAD - now, SPREAD))
         return opened
 
-    async def _change(
-        self, decided: Callable[[Sequence[StoredKey], float], KeyChange], event: str, members: dict[str, str | None]
-    ) -> None:
-        record = Record(event=event, at=await self._store.now(), members=members)
-        await self._decided(decided, [record])
+    async def _decided(self, decided: _Decide, recorded: Callable[[float], Record] | None = None) -> None:
+        """Change the keys, and write that down where anything has changed."""
+        told: list[Record] = []
 
-    async def _decided(self, decided: Callable[[Sequence[StoredKey], float], KeyChange], records: list[Record]) -> None:
+        def recording(keys: Sequence[StoredKey], now: float) -> KeyChange:
+            told.clear()
+            change = decided(keys, now)
+            if recorded is not None and change.keys:
+                told.append(recorded(now))
+            told.extend(change.records)
+            return replace(change, records=(*told,))
+
         async with self._turns.mine():
             began = self._clock()
-            stored = await self._store.change_keys(decided, records)
+            stored, now = await self._store.keys(), await self._store.now()
+            self._keychain.open(keyring.published(stored, now))
+            stored = await self._store.change_keys(recording)
             self._take(stored, await self._store.now(), began)
+        self._tell(*told)
 
     def _is_due(self, keys: Sequence[StoredKey], now: float) -> bool:
         """Whether there is something to do; no key is made to find that out, as an RSA key takes its time."""

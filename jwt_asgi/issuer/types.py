@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from jwt_asgi._core.revocation import Entry, EntryKind
 from jwt_asgi.issuer.rotation import Family, Proof, RotationPolicy, Step
 
-__all__ = ["Entry", "EntryKind", "KeyChange", "KeyState", "Record", "Session", "Store", "StoredKey"]
+__all__ = ["Entry", "EntryKind", "KeyChange", "KeyState", "Record", "Session", "Store", "StoredKey", "sid_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,12 @@ class Session:
     @property
     def sid(self) -> str:
         """The claim `sid`: it is no secret, and no refresh token."""
-        return urlsafe_b64encode(self.id).decode().rstrip("=")
+        return sid_of(self.id)
+
+
+def sid_of(id: bytes) -> str:  # noqa: A002 - what it is
+    """Return the claim `sid` of the session with this `id`."""
+    return urlsafe_b64encode(id).decode().rstrip("=")
 
 
 class KeyState(Enum):
@@ -106,6 +111,10 @@ class Store(Protocol):
 
     The store has the clock that judges (the database's, where it has one), so that processes agree about time.
     """
+
+    async def migrate(self) -> None:
+        """Make what it keeps things in, or bring that up to this release."""
+        ...
 
     async def now(self) -> float:
         """Return the seconds since the epoch."""

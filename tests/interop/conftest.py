@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.interop.identity_provider import ALGORITHMS, IdentityProvider, missing, running
+from tests.interop import node
+from tests.interop.identity_provider import ALGORITHMS, IdentityProvider, running
 from tests.missing import not_here
 
 
 @pytest.fixture(scope="session")
 def provider_is_installed() -> None:
     """Skip the tests that need oidc-provider where there is none, or fail them."""
-    reason = missing()
+    reason = node.missing("oidc-provider")
     if reason is not None:
         not_here(reason)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,8 @@ from threading import Timer
 
 import httpx
 
+from tests.interop import node
+
 ALGORITHMS = ("RS256", "ES256", "Ed25519", "EdDSA")
 AUDIENCE = "https://api.example.com"
 OTHER_AUDIENCE = "https://other.example.com"
@@ -19,12 +20,9 @@ CLIENT_ID = "todo-client"
 SCOPE = "todos:read todos:write"
 
 _CLIENT_SECRET = "todo-client-secret"
-_DIRECTORY = Path(__file__).with_name("oidc_provider")
-_INSTALL = "npm install --prefix tests/interop/oidc_provider"
 _START_SECONDS = 30
 _ANSWER_SECONDS = 30
 _STOP_SECONDS = 10
-_OLDEST_NODE = 20
 
 
 class IdentityProvider:
@@ -59,28 +57,13 @@ class IdentityProvider:
         return count
 
 
-def missing() -> str | None:
-    """What keeps oidc-provider from running here, and what to do about it; None when nothing does."""
-    node = shutil.which("node")
-    if node is None:
-        return f"node is not installed: install Node.js {_OLDEST_NODE} or newer, then run `{_INSTALL}`"
-    version = subprocess.run([node, "--version"], capture_output=True, check=True, text=True).stdout.strip()
-    if int(version.removeprefix("v").partition(".")[0]) < _OLDEST_NODE:
-        return f"node is {version}: install Node.js {_OLDEST_NODE} or newer, then run `{_INSTALL}`"
-    if not (_DIRECTORY / "node_modules" / "oidc-provider" / "package.json").is_file():
-        return f"oidc-provider is not installed: run `{_INSTALL}`"
-    return None
-
-
 @contextmanager
 def running(algorithm: str, state: Path | None = None) -> Iterator[IdentityProvider]:
     """Start an oidc-provider that signs access tokens with `algorithm`; it ends with the block, at once.
 
     With a file for its state, one that is started again with the same file has the same address and the same keys.
     """
-    node = shutil.which("node")
-    assert node is not None, missing()
-    command = [node, str(_DIRECTORY / "provider.mjs"), algorithm, *([] if state is None else [str(state)])]
+    command = node.command("oidc_provider/provider.mjs", algorithm, *([] if state is None else [str(state)]))
     # It exits when its stdin closes, so it does not outlive this process either. Its stderr goes where pytest's does.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:

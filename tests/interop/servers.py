@@ -191,7 +191,7 @@ def serving(
     module: str = "tests.interop.servers",
 ) -> Iterator[Server]:
     """Serve the application of a module until the block ends; uvicorn can do so in several worker processes."""
-    port = _free_port()
+    port = free_port()
     record, log = folder / "lifespan.txt", folder / "server.log"
     program, *options = SERVERS[name]
     if workers > 1:
@@ -203,6 +203,7 @@ def serving(
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
+        "TEST_URL": f"http://127.0.0.1:{port}",
         "TEST_ISSUER": issuer,
         "TEST_AUDIENCE": audience,
         "TEST_KEY_SECONDS": str(key_seconds),
@@ -233,7 +234,8 @@ def issuing(algorithms: Sequence[str] = ("ES256",)) -> Iterator[TestIssuer]:
             thread.join(SECONDS)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody has."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

@@ -27,7 +27,7 @@ FAST = 0.005
 
 
 def numbered(number: int) -> Record:
-    return record(AuditEvent.CONFIRM, NOW, count=number)
+    return record(AuditEvent.REFRESH_REFUSED, NOW, count=number)
 
 
 class Memory:
@@ -207,7 +207,7 @@ async def test_one_that_the_store_refuses_stops_no_other(caplog: pytest.LogCaptu
     await log.flush()
     assert store.counts[:4] == [0, 1, 3, 4]
     assert (log.dropped, log.waiting) == (1, 0)
-    assert "confirm" in caplog.text
+    assert "refresh.refused" in caplog.text
 
 
 # Ends and beginnings.
