@@ -150,7 +150,7 @@ class SigningKeys:
         def decided(keys: Sequence[StoredKey], now: float) -> KeyChange:
             return keyring.revoke(keys, kid, now, self._schedule, self._keychain.mint, digest)
 
-        await self._decided(decided, lambda now: revoked("key", now, reason=reason, kid=kid))
+        await self._decided(decided, lambda now: revoked("key", now, reason=reason, kid=kid), but=kid)
 
     async def reseal(self) -> int:
         """Seal every key with the newest master key; return how many were not. Then the older one can be taken away."""
@@ -182,8 +182,13 @@ class SigningKeys:
             await asyncio.sleep(min(self._taken_back + SPREAD - now, SPREAD))
         return opened
 
-    async def _decided(self, decided: _Decide, recorded: Callable[[float], Record] | None = None) -> None:
-        """Change the keys, and write that down where anything has changed."""
+    async def _decided(
+        self, decided: _Decide, recorded: Callable[[float], Record] | None = None, *, but: str | None = None
+    ) -> None:
+        """Change the keys, and write that down where anything has changed.
+
+        All that are published must open before, but for one that is taken back: it may be somebody else's.
+        """
         told: list[Record] = []
 
         def recording(keys: Sequence[StoredKey], now: float) -> KeyChange:
@@ -197,7 +202,7 @@ class SigningKeys:
         async with self._turns.mine():
             began = self._clock()
             stored, now = await self._store.keys(), await self._store.now()
-            self._keychain.open(keyring.published(stored, now))
+            self._keychain.open([key for key in keyring.published(stored, now) if key.kid != but])
             stored = await self._store.change_keys(recording)
             self._take(stored, await self._store.now(), began)
         self._tell(*told)
