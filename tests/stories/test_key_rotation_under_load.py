@@ -101,7 +101,7 @@ async def pass_time(story: Story, crowd: Crowd, keys: int) -> None:
     async with asyncio.timeout(90):
         while len(crowd.accepted) < keys:
             story.clock.now += TICK
-            least = crowd.refreshes.total() + CLIENTS // 4
+            least = crowd.refreshes.total() + CLIENTS // 10
             while crowd.refreshes.total() < least:
                 await asyncio.sleep(0.002)
 
