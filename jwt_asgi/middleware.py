@@ -160,9 +160,19 @@ class JWTMiddleware:
                 await self._tell_of_resource(scope, receive, send)
             case "lifespan":
                 async with self.verifier:
-                    await self._start(scope, receive, send)
+                    await self._start(scope, receive, self._closing(send))
             case other:
                 raise ConfigurationError("scope type", f"expected http, websocket or lifespan; got {other!r}")
+
+    def _closing(self, send: Send) -> Send:
+        """Close before the server is told that all is done: it waits for nothing after that."""
+
+        async def closing(message: Message) -> None:
+            if message["type"].startswith("lifespan.shutdown."):
+                await self.verifier.aclose()
+            await send(message)
+
+        return closing
 
     async def _start(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Fetch keys before the application starts, if that is wanted."""

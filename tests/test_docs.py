@@ -16,6 +16,7 @@ import pytest
 
 from jwt_asgi.cli.advice import ADVICE
 from jwt_asgi.errors import Reason
+from jwt_asgi.issuer import MasterKeys
 from jwt_asgi.testing import TestIssuer
 from tests.faces import django_project
 
@@ -62,6 +63,7 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("jwks.json").write_text(json.dumps(TestIssuer().jwks()), encoding="utf-8")
+    monkeypatch.setenv("JWT_ASGI_MASTER_KEYS", MasterKeys.new())
     assert django_project.urlpatterns  # its settings are those of the page on Django
     # A framework that reads annotations looks for the module that a function is of
     module = ModuleType("a_page")

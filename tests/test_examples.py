@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +15,13 @@ import anyio
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
-from examples import chat, mcp_server, todo_api
+from examples import chat, mcp_server, todo_api, token_service
 from examples.plain_asgi import notes
 from jwt_asgi import JWTMiddleware
 from jwt_asgi.apps import doors
+from jwt_asgi.issuer import MasterKeys
 from jwt_asgi.testing import TestIssuer, plugin
 from tests.asgi import http, websocket
 from tests.connection import CLOSE, EPOCH, Clock, Connection, until
@@ -173,3 +176,65 @@ async def test_the_mcp_example_keeps_the_notes_of_whoever_may_write(monkeypatch:
     assert read.structured_content == {"result": ["milk"]}
     assert refused.status_code == 403
     assert 'scope="notes:write"' in refused.headers["www-authenticate"]
+
+
+ADA = {"name": "ada", "password": "correct horse battery staple"}
+
+
+@pytest.fixture
+def own_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """The application with a login of its own, running."""
+    keys = tmp_path / "master.key"
+    keys.touch(mode=0o600)
+    keys.write_text(MasterKeys.new(), encoding="ascii")
+    monkeypatch.setenv("MASTER_KEYS", str(keys))
+    monkeypatch.setenv("STORE", f"sqlite:///{tmp_path}/tokens.db")
+    with TestClient(token_service.create_app()) as client:
+        yield client
+
+
+def bearer(tokens: dict[str, Any]) -> dict[str, str]:
+    return {"Authorization": f"Bearer {tokens['access_token']}"}
+
+
+def test_the_token_service_example_lets_users_in_and_ends_their_devices(own_login: TestClient) -> None:
+    def refreshed(tokens: dict[str, Any]) -> Any:
+        form = {"grant_type": "refresh_token", "client_id": "web", "refresh_token": tokens["refresh_token"]}
+        return own_login.post("/auth/token", data=form)
+
+    phone, laptop = (own_login.post("/login", json=ADA).json() for _ in range(2))
+    assert own_login.get("/notes", headers=bearer(phone)).json() == {"notes of": "ada"}
+    laptop = refreshed(laptop).json()
+    listed = own_login.get("/devices", headers=bearer(laptop)).json()
+    assert [device["this"] for device in listed] == [False, True]
+
+    assert own_login.delete(f"/devices/{listed[0]['sid']}", headers=bearer(laptop)).status_code == 204
+    assert refreshed(phone).json()["error"] == "invalid_grant"
+    deadline = time.monotonic() + 20
+    while (answer := own_login.get("/notes", headers=bearer(phone))).status_code == 200 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert answer.status_code == 401
+
+    assert own_login.delete(f"/devices/{listed[0]['sid']}", headers=bearer(laptop)).status_code == 404
+    assert own_login.delete("/devices", headers=bearer(laptop)).status_code == 204
+    assert refreshed(laptop).json()["error"] == "invalid_grant"
+
+
+def test_the_token_service_example_lets_nobody_in_with_a_wrong_password(own_login: TestClient) -> None:
+    for wrong in ({"name": "eve"}, {"password": "correct horse"}):
+        refused = own_login.post("/login", json={**ADA, **wrong})
+        assert (refused.status_code, refused.json()) == (403, {"detail": "Name or password is wrong"})
+    assert own_login.get("/notes").status_code == 401
+    assert own_login.get("/").status_code == 200
+
+
+def test_the_token_service_example_lets_nobody_try_passwords(
+    own_login: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def none_fits(self: object, name: str, password: str) -> bool:
+        return False
+
+    monkeypatch.setattr(token_service.Passwords, "fit", none_fits)
+    answers = [own_login.post("/login", json=ADA) for _ in range(11)]
+    assert [answer.status_code for answer in answers] == [403] * 10 + [429]
+    assert int(answers[-1].headers["retry-after"]) > 0

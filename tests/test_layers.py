@@ -70,6 +70,7 @@ BOUNDARIES = {
     "cachetools": {"_keys/remote.py", "issuer/confirmations.py", "tenants.py"},
     "fastapi": {"fastapi.py"},
     "starlette": {
+        "cli/demo_session.py",
         "issuer/endpoints.py",
         "issuer/session_endpoints.py",
         "identity.py",
@@ -88,6 +89,10 @@ BOUNDARIES = {
     "fastmcp": {"mcp.py"},
     "pydantic": {"mcp.py"},
     "asyncpg": {"issuer/store/postgresql.py"},
+    "sqlalchemy": {
+        "issuer/__init__.py",
+        *(path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "issuer" / "store").rglob("*.py")),
+    },
     "alembic": {"issuer/store/migrate.py", "issuer/store/migrations/versions/v0001.py"},
 }
 IMPURE = {"asyncio", "time", "os", "socket", "logging", "threading", "random", "datetime", "secrets", "pathlib"}

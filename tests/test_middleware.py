@@ -661,16 +661,40 @@ async def test_the_doors_own_way_to_refuse_replaces_what_was_on_the_scope() -> N
 # Lifespan, and what else a server may send
 
 
-async def test_lifespan_passes_through_with_the_servers_own_functions() -> None:
+async def test_lifespan_passes_through_with_the_servers_own_scope() -> None:
     seen: list[object] = []
 
     async def app(scope: ASGIScope, receive: Receive, send: Send) -> None:
-        seen.extend([scope, receive, send])
+        seen.extend([scope, receive])
 
-    scope, receive, send = {"type": "lifespan", "state": {}}, giving(), keeping([])
-    await door(app)(scope, receive, send)
-    assert list(map(id, seen)) == [id(scope), id(receive), id(send)]
+    scope, receive = {"type": "lifespan", "state": {}}, giving()
+    await door(app)(scope, receive, keeping([]))
+    assert list(map(id, seen)) == [id(scope), id(receive)]
     assert scope == {"type": "lifespan", "state": {}}
+
+
+@pytest.mark.parametrize("answer", ["complete", "failed"])
+async def test_all_is_closed_when_the_server_is_told_that_the_shutdown_is_over(answer: str) -> None:
+    """It waits for nothing after that: what is under way then ends in a traceback."""
+    happened: list[str] = []
+
+    class Watched(Verifier):
+        async def aclose(self) -> None:
+            happened.append("closed")
+            await super().aclose()
+
+    async def app(scope: ASGIScope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": f"lifespan.shutdown.{answer}"})
+
+    async def send(message: Message) -> None:
+        happened.append(message["type"])
+
+    guarded = JWTMiddleware(app, verifier=Watched(TrustedIssuer(**ISSUER.options())))
+    await guarded({"type": "lifespan"}, giving({"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}), send)
+    assert happened[:3] == ["lifespan.startup.complete", "closed", f"lifespan.shutdown.{answer}"]
 
 
 async def test_lifespan_messages_reach_the_application_and_its_answers_the_server() -> None:

@@ -1,6 +1,7 @@
 """The command line: demo, explain, doctor, routes; db, gc, keys, audit-log; nothing imports it.
 
-demo.py             an issuer and a protected API on loopback
+demo.py             two issuers and a protected API on loopback; demo_calls.py: what is sent, and what is promised;
+                    demo_session.py: a session of the token service
 explain.py          every check on one token; advice.py: what to do for each reason
 doctor.py           a configuration against the live issuer, by the checks of checkup.py: checkup_way.py (scheme,
                     connection), checkup_metadata.py, checkup_keys.py, checkup_answers.py (headers, time);
@@ -49,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="jwt-asgi", description="Verified Bearer JWT access tokens for any ASGI app.")
     parser.add_argument("--version", action="version", version=f"jwt-asgi {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_demo(commands.add_parser("demo", help="start an issuer and a protected API on this machine, to play with"))
+    _add_demo(commands.add_parser("demo", help="start issuers and a protected API on this machine, to play with"))
     _add_explain(commands.add_parser("explain", help="say, check by check, why one token is accepted or refused"))
     _add_doctor(commands.add_parser("doctor", help="check a configuration against the issuer that it names"))
     _add_routes(commands.add_parser("routes", help="list what every route of an application needs, and find gaps"))
@@ -59,8 +60,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Starts an issuer and a protected API on loopback, over real HTTP, and prints curl lines with the answer that "
-        "each gets. It stays up until Ctrl-C."
+        "Starts an issuer, a token service and a protected API on loopback, over real HTTP, and prints curl lines with "
+        "the answer that each gets. It stays up until Ctrl-C."
     )
     parser.add_argument("--check", action="store_true", help="send the requests, compare the answers, and end")
     parser.add_argument("--port", type=int, default=0, help="the API's port; by default a free one is found")

@@ -38,6 +38,7 @@ Then the service, and how it is reached:
     session_endpoints.py   the one for browsers, by the cookie: refresh, ack, logout, logout everywhere
     metadata.py            what it says of itself
     answers.py             errors and tokens -> answers of HTTP
+    in_process.py          what is published, for a verifier in the same process
 
 And where it is kept, and written down:
 
@@ -59,6 +60,7 @@ from jwt_asgi.issuer.clients import Client, new_secret, secret_digest
 from jwt_asgi.issuer.endpoints import metadata_route, token_endpoints
 from jwt_asgi.issuer.errors import StoreUnavailable
 from jwt_asgi.issuer.grants import Fault, GrantError
+from jwt_asgi.issuer.in_process import in_process
 from jwt_asgi.issuer.issuing import Tokens
 from jwt_asgi.issuer.key_schedule import KeySchedule
 from jwt_asgi.issuer.rate_limits import RateLimited, RateLimits
@@ -86,6 +88,7 @@ __all__ = [
     "TokenContext",
     "TokenService",
     "Tokens",
+    "in_process",
     "metadata_route",
     "new_secret",
     "open_store",

@@ -136,7 +136,7 @@ def test_a_member_that_is_not_in_the_list_is_a_mistake_of_the_program(name: str)
         record(AuditEvent.REFRESH_REFUSED, NOW, **{name: "x"})
 
 
-@pytest.mark.parametrize("value", [b"bytes", ["a"], {"a": 1}, object()], ids=str)
+@pytest.mark.parametrize("value", [b"bytes", ["a"], {"a": 1}, object()], ids=["bytes", "list", "dict", "object"])
 def test_a_value_of_another_kind_is_one_too(value: Any) -> None:
     with pytest.raises(TypeError, match="sub"):
         record(AuditEvent.REFRESH_REFUSED, NOW, sub=value)
@@ -164,6 +164,7 @@ def test_each_helper_is_tried_with_secrets() -> None:
 @pytest.mark.parametrize(
     "text",
     [SESSION.sid, SigningKey.new().kid, "basic authentication failed", "sha256 differs", "https://a:8080/b", "1:2"],
+    ids=["sid", "kid", "scheme", "digest", "port", "ratio"],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
     assert record(AuditEvent.REFRESH_REFUSED, NOW, reason=text).members == {"reason": text}
