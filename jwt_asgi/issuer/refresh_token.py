@@ -49,8 +49,9 @@ class RefreshTokens:
     """Writes refresh tokens, and reads its own.
 
     Args:
-        masters: The master keys by version, 1 to 255, each of 32 bytes or more of good chance. The highest version is
-            the one for new families; a lower one is needed for as long as families live that were begun with it.
+        masters: The master keys by version, 1 to 255, each of 32 bytes or more of good chance. One is needed for as
+            long as families live that were begun with it.
+        current: The version for new tokens; by default the highest.
 
     Raises:
         ConfigurationError: there is none, or one is too short.
@@ -58,7 +59,7 @@ class RefreshTokens:
 
     __slots__ = ("_masters", "current")
 
-    def __init__(self, masters: Mapping[int, bytes]) -> None:
+    def __init__(self, masters: Mapping[int, bytes], *, current: int | None = None) -> None:
         """Check the master keys."""
         if not masters or not all(version in _KEY_VERSIONS for version in masters):
             raise ConfigurationError("masters", "expected master keys by version, from 1 to 255, as {1: bytes}")
@@ -67,7 +68,7 @@ class RefreshTokens:
                 detail = f"expected {MASTER_BYTES} bytes or more as version {version}: secrets.token_bytes(32)"
                 raise ConfigurationError("masters", detail)
         self._masters = dict(masters)
-        self.current = max(masters)
+        self.current = max(masters) if current is None else current
 
     def write(self, family: bytes, generation: int, key_version: int) -> str:
         """Return the one refresh token of a generation of a family, whose master key has this version.

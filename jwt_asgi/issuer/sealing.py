@@ -52,13 +52,21 @@ class MasterKeys:
     makes one. The highest version is used for what is new, the lower ones for what was made with them: to rotate, add
     one, and take the old one away when no session that was begun with it lives, and all keys are sealed anew.
 
+    A process that does not have the new one refuses what was made with it. So where there are several, first give all
+    of them `2:<new>,1:<old>,current=1`, and then take `current=1` away.
+
+    Args:
+        keys: The keys by version.
+        current: The version that is used for what is new; by default the highest.
+
     Raises:
-        ConfigurationError: there is none, or one is too short, no random bytes, or there twice.
+        ConfigurationError: there is none, or one is too short, no random bytes, or there twice; or `current` is none of
+            them.
     """
 
     __slots__ = ("_keys", "current")
 
-    def __init__(self, keys: Mapping[int, bytes]) -> None:
+    def __init__(self, keys: Mapping[int, bytes], *, current: int | None = None) -> None:
         """Check the keys."""
         if not isinstance(keys, Mapping) or not keys or not all(map(_is_version, keys)):
             raise ConfigurationError(_OPTION, "expected master keys by version, from 1 to 255, as {1: bytes}")
@@ -69,12 +77,14 @@ class MasterKeys:
                 raise ConfigurationError(_OPTION, f"version {version} is no random bytes; make some: {_HOW}")
         if len(set(keys.values())) < len(keys):
             raise ConfigurationError(_OPTION, "two versions are the same key")
+        if current is not None and current not in keys:
+            raise ConfigurationError(_OPTION, f"current is {current!r}, which is none of the versions")
         self._keys = dict(keys)
-        self.current = max(keys)
+        self.current = max(keys) if current is None else current
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Read `1:<base64>,2:<base64>`.
+        """Read `1:<base64>,2:<base64>`, maybe with `current=1`.
 
         Raises:
             ConfigurationError: it is something else.
@@ -82,14 +92,19 @@ class MasterKeys:
         if not isinstance(text, str) or len(text) > _MOST_CHARACTERS:
             raise ConfigurationError(_OPTION, f"expected text, as {_SHAPE}")
         keys: dict[int, bytes] = {}
+        current: int | None = None
         for number, entry in enumerate(text.replace(",", " ").split(), start=1):
+            named = entry.removeprefix(_CURRENT)
+            if named != entry and current is None and _is_digits(named):
+                current = int(named)
+                continue
             version, colon, encoded = entry.partition(":")
-            if not colon or not version.isascii() or not version.isdigit() or len(version) > len("255"):
+            if not colon or not _is_digits(version):
                 raise ConfigurationError(_OPTION, f"entry {number} has no version; expected {_SHAPE}")
             if int(version) in keys:
                 raise ConfigurationError(_OPTION, f"version {int(version)} is there twice")
             keys[int(version)] = _decoded(encoded, number)
-        return cls(keys)
+        return cls(keys, current=current)
 
     @classmethod
     def from_env(cls, variable: str = "JWT_ASGI_MASTER_KEYS") -> Self:
@@ -145,11 +160,11 @@ class MasterKeys:
 
     def refresh_tokens(self) -> RefreshTokens:
         """Return what writes and reads refresh tokens."""
-        return RefreshTokens(self._derived(_REFRESH))
+        return RefreshTokens(self._derived(_REFRESH), current=self.current)
 
     def sealing(self) -> Sealing:
         """Return what encrypts signing keys at rest."""
-        return Sealing(self._derived(_SEAL))
+        return Sealing(self._derived(_SEAL), current=self.current)
 
     def __repr__(self) -> str:
         """Show the versions alone."""
@@ -167,13 +182,13 @@ class Sealing:
 
     __slots__ = ("_ciphers", "current")
 
-    def __init__(self, keys: Mapping[int, bytes]) -> None:
+    def __init__(self, keys: Mapping[int, bytes], *, current: int | None = None) -> None:
         """Take a key of 32 bytes for each version."""
         self._ciphers = {version: AESGCM(key) for version, key in keys.items()}
-        self.current = max(keys)
+        self.current = max(keys) if current is None else current
 
     def seal(self, content: bytes, name: str) -> bytes:
-        """Encrypt with the newest key; it opens under this name alone."""
+        """Encrypt with the current key; it opens under this name alone."""
         head = bytes((_FORMAT, self.current))
         nonce = token_bytes(_NONCE_BYTES)
         return head + nonce + self._ciphers[self.current].encrypt(nonce, content, head + name.encode())
@@ -198,7 +213,7 @@ class Sealing:
             raise ConfigurationError(_OPTION, f"{detail}stored row was changed") from None
 
     def is_current(self, sealed: bytes) -> bool:
-        """Whether it was sealed with the newest key; else open and seal it anew before the old one is taken away."""
+        """Whether it was sealed with the current key; else open and seal it anew before the old one is taken away."""
         return sealed[:_HEAD_BYTES] == bytes((_FORMAT, self.current))
 
     def __repr__(self) -> str:
@@ -206,12 +221,17 @@ class Sealing:
         return f"Sealing(versions={sorted(self._ciphers)})"
 
 
+_CURRENT = "current="
 _SHAPE = "1:<base64>, or several separated by commas"
 _HOW = """python -c "from jwt_asgi.issuer.sealing import MasterKeys; print(MasterKeys.new())\""""
 
 
 def _is_version(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value in _VERSIONS
+
+
+def _is_digits(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= len("255")
 
 
 def _decoded(encoded: str, number: int) -> bytes:

@@ -1,16 +1,20 @@
 """The signing keys as this process knows them: which one signs now, and what is published; read anew all the time.
 
 Every process reads the keys at least each 30 seconds, and a handover is decided a minute ahead (`KeySchedule.settle`):
-so by then all processes know of it. One that has not been able to read them for a minute signs nothing, as a key may
+so by then all processes know of it. Where a key is taken back, and another was made in its place, that waits for two
+seconds before it signs: a verifier that asked a process which has not heard of it yet would look for it in vain, and
+not ask again for a while. One that has not been able to read them for a minute signs nothing, as a key may
 have been revoked meanwhile; what it publishes stays, since verifiers need it most when little else works.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Final
 
 from jwt_asgi._core.jwks import KeySet, import_keys
@@ -21,7 +25,7 @@ from jwt_asgi.issuer.errors import StoreUnavailable
 from jwt_asgi.issuer.key_schedule import KeySchedule
 from jwt_asgi.issuer.signing import Document, Keychain, SigningKey, jwks_document
 from jwt_asgi.issuer.together import Shared, Turns
-from jwt_asgi.issuer.types import KeyChange, Record, Store, StoredKey
+from jwt_asgi.issuer.types import KeyChange, KeyState, Record, Store, StoredKey
 
 __all__ = ["READ_EVERY", "SigningKeys"]
 
@@ -29,6 +33,8 @@ _Decide = Callable[[Sequence[StoredKey], float], KeyChange]
 
 READ_EVERY: Final = 30.0
 """Seconds: at least twice in `KeySchedule.settle`."""
+SPREAD: Final = 2.0
+"""Seconds within which all processes hear of a key that is taken back: they look each half second."""
 
 logger = logging.getLogger("jwt_asgi")
 
@@ -62,6 +68,7 @@ class SigningKeys:
         self._turns, self._reading = Turns(), Shared(self.look)
         self._read_at: float | None = None
         self._stored: Sequence[StoredKey] = ()
+        self._taken_back = -inf
         self._opened: dict[str, SigningKey] = {}
         self._document = Document(b'{"keys":[]}', '""')
         self._public = KeySet(())
@@ -143,7 +150,7 @@ class SigningKeys:
         def decided(keys: Sequence[StoredKey], now: float) -> KeyChange:
             return keyring.revoke(keys, kid, now, self._schedule, self._keychain.mint, digest)
 
-        await self._decided(decided, lambda now: revoked("key", now, reason=reason, kid=kid))
+        await self._decided(decided, lambda now: revoked("key", now, reason=reason, kid=kid), but=kid)
 
     async def reseal(self) -> int:
         """Seal every key with the newest master key; return how many were not. Then the older one can be taken away."""
@@ -168,12 +175,20 @@ class SigningKeys:
         await self.ready()
         key = keyring.signer(self._stored, now, self._schedule.algorithms)
         opened = None if key is None else self._opened.get(key.kid)
-        if opened is None:
+        if key is None or opened is None:
             raise StoreUnavailable("there is no signing key")
+        if key.created_at >= self._taken_back > now - SPREAD:
+            # A clock that went back must not make it wait for longer
+            await asyncio.sleep(min(self._taken_back + SPREAD - now, SPREAD))
         return opened
 
-    async def _decided(self, decided: _Decide, recorded: Callable[[float], Record] | None = None) -> None:
-        """Change the keys, and write that down where anything has changed."""
+    async def _decided(
+        self, decided: _Decide, recorded: Callable[[float], Record] | None = None, *, but: str | None = None
+    ) -> None:
+        """Change the keys, and write that down where anything has changed.
+
+        All that are published must open before, but for one that is taken back: it may be somebody else's.
+        """
         told: list[Record] = []
 
         def recording(keys: Sequence[StoredKey], now: float) -> KeyChange:
@@ -187,7 +202,7 @@ class SigningKeys:
         async with self._turns.mine():
             began = self._clock()
             stored, now = await self._store.keys(), await self._store.now()
-            self._keychain.open(keyring.published(stored, now))
+            self._keychain.open([key for key in keyring.published(stored, now) if key.kid != but])
             stored = await self._store.change_keys(recording)
             self._take(stored, await self._store.now(), began)
         self._tell(*told)
@@ -211,11 +226,17 @@ class SigningKeys:
             self._document = document
             self._public = import_keys({"keys": [dict(key.public) for key in opened]})
         self._stored, self._opened = stored, {key.kid: key for key in opened}
+        revoked = [_ended(key) for key in stored if key.state is KeyState.REVOKED]
+        self._taken_back = max(revoked, default=-inf)
         self._read_at = began
 
 
 class _NewKeyError(Exception):
     """A key is to be made."""
+
+
+def _ended(key: StoredKey) -> float:
+    return -inf if key.publish_until is None else key.publish_until
 
 
 def _make_none(_alg: str, _now: float) -> StoredKey:

@@ -20,6 +20,8 @@ from jwt_asgi import TrustedIssuer, Verifier
 from jwt_asgi._core.revocation import unpack
 from jwt_asgi.issuer import Client, StoreUnavailable, TokenContext, token_endpoints
 from jwt_asgi.issuer.authentication import ASSERTION_TYPE
+from jwt_asgi.issuer.endpoints import metadata_route
+from jwt_asgi.issuer.rate_limits import RateLimits
 from jwt_asgi.issuer.signing import SigningKey
 from jwt_asgi.types import ASGIScope, FetchResponse, Message, Receive, Send
 from tests.asgi import Answer, http
@@ -291,6 +293,43 @@ async def test_it_is_mounted_under_the_issuers_path_with_routes_beside_its_own()
         assert (await http(app, path="/auth/token/", method="POST")).status == 404, "no redirect takes a form elsewhere"
         assert (await http(app, path="/auth/token")).status == 405
         assert any(getattr(route, "path", None) == "/login" for route in inner.routes)
+
+
+async def test_below_a_path_the_metadata_are_where_the_standard_looks_for_them() -> None:
+    async with running(started=False) as world:
+        world.service.issuer = "https://auth.test/auth/"
+        app = Starlette(routes=[metadata_route(world.service), Mount("/auth", token_endpoints(world.service))])
+        found = await http(app, path="/.well-known/oauth-authorization-server/auth")
+        assert found.json()["jwks_uri"] == "https://auth.test/auth/jwks"
+        assert found.body == (await http(app, path="/auth/.well-known/openid-configuration")).body
+
+
+async def test_whoever_asks_too_often_is_told_when_to_come_again() -> None:
+    async with running(limits=RateLimits(token="2/minute", refresh="1/minute", introspection="1/minute")) as world:
+        first = await world.login()
+        assert (await world.refresh(first.refresh_token)).status == 200
+        for answer in (await world.refresh(first.refresh_token), await world.refresh(first.refresh_token, "spa")):
+            assert error_of(answer, 429) == "temporarily_unavailable"
+            assert 0 < int(answer.header("retry-after") or 0) <= 60
+        (session,) = await world.service.sessions("ada")
+        assert (session.family.generation, session.family.retries) == (1, 0), "and that is no retry"
+        assert (await world.introspect(first.access_token))["active"]
+        asked = {"token": first.access_token}
+        assert error_of(await world.post("/introspect", asked, basic=BASIC), 429)
+
+
+async def test_who_guesses_a_secret_is_limited_wherever_he_tries_it() -> None:
+    async with running(limits=RateLimits(token="3/minute")) as world:
+        wrong = ("api", "wrong")
+        answers = [
+            await world.post("/introspect", {"token": "x"}, basic=wrong),
+            await http(world.app, path="/revocations/snapshot", headers=[_basic(wrong)]),
+            await world.post("/token", {"grant_type": "client_credentials"}, basic=wrong),
+            await world.post("/introspect", {"token": "x"}, basic=wrong),
+            await http(world.app, path="/revocations/snapshot", headers=[_basic(wrong)]),
+        ]
+        assert [answer.status for answer in answers] == [401, 401, 401, 429, 429]
+        assert (await world.introspect("x")) == {"active": False}, "who has the right one is not shut out by that"
 
 
 async def test_served_by_itself_it_starts_and_closes_the_service() -> None:

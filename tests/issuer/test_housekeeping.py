@@ -48,7 +48,10 @@ async def kept(world: World, *more: Callable[[], Awaitable[None]]) -> AsyncItera
 
 
 @pytest.mark.usefixtures("hurried")
-async def test_a_key_that_another_process_revokes_is_out_of_use_here_a_moment_later() -> None:
+async def test_a_key_that_another_process_revokes_is_out_of_use_here_a_moment_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(housekeeping, "READ_EVERY", 1000.0)
     async with running() as world:
         other, _ = made(f"sqlite:///{world.path}", world.clock)
         stolen = world.service.keys.stored[0].kid

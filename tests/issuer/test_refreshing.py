@@ -295,6 +295,23 @@ async def test_a_process_without_the_newest_master_key_says_so_and_does_not_fail
         await newer.aclose()
 
 
+async def test_a_new_master_key_reaches_one_process_after_another_and_logs_nobody_out() -> None:
+    old, both = _text_of(MASTER), f"{MasterKeys.new(2)},{_text_of(MASTER)}"
+    async with running() as world:
+        newest = (await world.login()).refresh_token or ""
+        for steps in [(old, f"{both},current=1"), (f"{both},current=1", both), (both, both)]:
+            for text in (*steps, *steps):
+                masters = MasterKeys.from_text(text)
+                process, _ = made(f"sqlite:///{world.path}", world.clock, master_keys=masters)
+                before, newest = newest, (await process.refresh(newest, client_id="spa")).refresh_token or ""
+                assert (await process.refresh(before, client_id="spa")).refresh_token == newest
+                await process.keys.rotate(unannounced=True)
+                await process.keys.reseal()
+                await process.aclose()
+        (session,) = await world.service.sessions("ada")
+        assert session.key_version == 2
+
+
 def _text_of(keys: MasterKeys) -> str:
     return ",".join(f"{version}:{b64encode(key).decode()}" for version, key in keys._keys.items())
 

@@ -40,6 +40,22 @@ class TestMasterKeys:
         assert MasterKeys.from_text(text).versions == (1,)
         assert MasterKeys.new() != text
 
+    def test_another_version_may_be_named_as_current_until_all_processes_have_the_highest(self) -> None:
+        for text in (
+            f"{text_of(2, TWO)},{text_of(1, ONE)},current=1",
+            f"current=1 {text_of(1, ONE)} {text_of(2, TWO)}",
+        ):
+            keys = MasterKeys.from_text(text)
+            assert keys.current == keys.sealing().current == keys.refresh_tokens().current == 1
+            sealed = keys.sealing().seal(b"content", "name")
+            assert MasterKeys({1: ONE}).sealing().open(sealed, "name") == b"content"
+        assert MasterKeys({1: ONE, 2: TWO}, current=2).current == 2
+
+    @pytest.mark.parametrize("named", ["current=2", "current=", "current=x", "current=1,current=1", "current=1000"])
+    def test_what_is_named_as_current_must_be_one_of_them_and_once(self, named: str) -> None:
+        with pytest.raises(ConfigurationError, match="master_keys"):
+            MasterKeys.from_text(f"{text_of(1, ONE)},{named}")
+
     def test_the_highest_version_is_the_current_one(self) -> None:
         keys = MasterKeys({1: ONE, 7: TWO})
         assert (keys.current, keys.versions) == (7, (1, 7))

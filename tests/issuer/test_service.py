@@ -247,4 +247,9 @@ async def test_a_key_that_was_put_into_the_database_is_neither_published_nor_use
         with pytest.raises(ConfigurationError):
             await world.service.keys.look()
         assert world.service.keys.document is before
+        with pytest.raises(ConfigurationError):
+            await world.service.keys.rotate()
+        await world.service.revoke(key=planted.kid, reason="it is none of ours")
+        await world.service.keys.look()
+        assert world.service.keys.document == before
         await thief.aclose()

@@ -74,9 +74,18 @@ async def crowded(url: str) -> AsyncIterator[tuple[Story, Crowd]]:
         async with asyncio.TaskGroup() as clients:
             for number in range(CLIENTS):
                 clients.create_task(crowd.live(number))
+            ticking = clients.create_task(tick(story))
             await rounds(crowd, 1)
             yield story, crowd
             crowd.stop.set()
+            ticking.cancel()
+
+
+async def tick(story: Story) -> None:
+    """Time passes by itself, too."""
+    while True:
+        await asyncio.sleep(0.01)
+        story.clock.now += 0.01
 
 
 async def rounds(crowd: Crowd, number: int) -> None:
@@ -92,7 +101,7 @@ async def pass_time(story: Story, crowd: Crowd, keys: int) -> None:
     async with asyncio.timeout(90):
         while len(crowd.accepted) < keys:
             story.clock.now += TICK
-            least = crowd.refreshes.total() + CLIENTS // 4
+            least = crowd.refreshes.total() + CLIENTS // 10
             while crowd.refreshes.total() < least:
                 await asyncio.sleep(0.002)
 
@@ -128,12 +137,9 @@ async def test_a_key_that_is_taken_back_opens_nothing_a_moment_later_and_all_go_
             while not all(kid_of(found["access_token"]) != stolen.kid for found in crowd.newest.values()):
                 await asyncio.sleep(0.005)
         (another,) = {kid_of(found["access_token"]) for found in crowd.newest.values()}
-        story.clock.now += TICK
-        await asyncio.sleep(0.1)
-        crowd.refused.clear()
         await rounds(crowd, 2)
         assert crowd.accepted[another] > CLIENTS
-        assert [refused for refused in crowd.refused if refused[0] == another] == []
+        assert {kid for kid, _ in crowd.refused} <= {stolen.kid}, "and nobody with a good token was turned away"
         assert crowd.accepted[stolen.kid] == good_until_then, "not one more of the stolen key"
         for token in (forged, old):
             assert await story.resource.status(token) == 401

@@ -17,7 +17,7 @@ import pytest
 from jwt_asgi import Reason
 from jwt_asgi.issuer import StoreUnavailable
 from jwt_asgi.issuer.types import Session
-from tests.issuer.services import SECRET, claims_of, failing
+from tests.issuer.services import API, SECRET, claims_of, failing, made
 from tests.stories.token_service import Story, snapshot, telling
 
 AT_ONCE = 16
@@ -178,3 +178,17 @@ async def test_whoever_logs_out_everywhere_is_out_everywhere_and_in_again_at_onc
         again = await story.worlds[1].login()
         assert await story.resource.status(again.access_token) == 200
         assert await story.resource.status(other.access_token) == 200
+
+
+async def test_by_the_clock_of_the_database_itself_whoever_is_thrown_out_is_in_again_at_once(url: str) -> None:
+    service, _ = made(url, None)
+    async with service:
+        who: dict[str, Any] = {"subject": "ada", "client_id": "spa", "audience": API}
+        before = await service.issue(**who)
+        refreshed = await service.refresh(before.refresh_token or "", client_id="spa")
+        assert await service.revoke(subject="ada") == 1
+        after = await service.issue(**who)
+        caller = await service.find_client("api")
+        assert caller is not None
+        tokens = (before.access_token, refreshed.access_token, after.access_token)
+        assert [(await service.introspect(token, caller))["active"] for token in tokens] == [False, False, True]
