@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.issuer.store.conftest import folder, postgresql, url
+from tests.issuer.store.conftest import folder, postgresql, sqlite_template, url
 
-__all__ = ["folder", "postgresql", "url"]
+__all__ = ["folder", "postgresql", "sqlite_template", "url"]
 
 
 @pytest.fixture(autouse=True)
