@@ -155,12 +155,15 @@ class SigningKey:
 
     @classmethod
     def new(cls, alg: str = "ES256") -> SigningKey:
-        """Make a key.
+        """Make a key, whose `kid` no command line takes for an option.
 
         Raises:
             ConfigurationError: nothing here signs with this algorithm.
         """
-        return cls(alg, _ALGORITHMS[check_algorithm(alg)].make())
+        make = _ALGORITHMS[check_algorithm(alg)].make
+        while (key := cls(alg, make())).kid.startswith("-"):
+            pass
+        return key
 
     def sign(self, claims: bytes) -> str:
         """Return the access token with these claims, as JSON: a JWS in compact serialization, of type `at+jwt`."""

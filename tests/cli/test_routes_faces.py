@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from jwt_asgi.access import AnyToken
 from jwt_asgi.cli.findings import Status
 from jwt_asgi.fastapi import JWTBearer
 from jwt_asgi.fastapi import require as depends_on
+from jwt_asgi.issuer import MasterKeys
 from jwt_asgi.litestar import JWTPlugin
 from jwt_asgi.litestar import require as guarded_by
 from jwt_asgi.mcp import MCPGuard
@@ -193,6 +195,27 @@ EXAMPLES = {
         "DELETE /todos/{todo_id} | protected | (claim sub and scope todos:write)",
         "GET /healthz | public | nothing",
     ],
+    "token_service": [
+        "GET /openapi.json | public | nothing",
+        "GET /docs | public | nothing",
+        "GET /docs/oauth2-redirect | protected | any token",
+        "GET /redoc | protected | any token",
+        "GET / | public | nothing",
+        "POST /login | public | nothing",
+        "GET /notes | protected | scope notes:read",
+        "GET /devices | protected | any token",
+        "DELETE /devices/{sid} | protected | any token",
+        "DELETE /devices | protected | any token",
+        "POST /auth/token | public | nothing",
+        "POST /auth/revoke | public | nothing",
+        "POST /auth/introspect | public | nothing",
+        "POST /auth/ack | public | nothing",
+        "GET /auth/jwks | public | nothing",
+        "GET /auth/revocations | public | nothing",
+        "GET /auth/revocations/snapshot | public | nothing",
+        "GET /auth/.well-known/oauth-authorization-server | public | nothing",
+        "GET /auth/.well-known/openid-configuration | public | nothing",
+    ],
     "chat": ["WEBSOCKET /rooms/{room} | protected | scope room:{room}"],
     "mcp_server": [
         "GET /.well-known/oauth-protected-resource/mcp | public | nothing",
@@ -204,9 +227,16 @@ EXAMPLES = {
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-async def test_every_example_is_what_its_table_says(example: str) -> None:
-    app = importlib.import_module(f"examples.{example}").app
-    found = await audited(app, ["/openapi.json", "/docs", "/healthz"])
+async def test_every_example_is_what_its_table_says(
+    example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "master.key").write_text(MasterKeys.new())
+    (tmp_path / "master.key").chmod(0o600)
+    monkeypatch.setenv("MASTER_KEYS", str(tmp_path / "master.key"))
+    monkeypatch.setenv("STORE", f"sqlite:///{tmp_path}/tokens.db")
+    module = importlib.import_module(f"examples.{example}")
+    app = module.create_app() if hasattr(module, "create_app") else module.app
+    found = await audited(app, ["/", "/login", "/openapi.json", "/docs", "/healthz", "/auth/*"])
     assert lines(found) == EXAMPLES[example]
     assert [one for one in found.remarks if one.status is Status.FAULT] == []
 

@@ -295,7 +295,7 @@ class Talk(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.send(token.subject)
 
 
-@pytest.mark.parametrize(("token", "status"), [(None, 401), (ISSUER.token(), 403)])
+@pytest.mark.parametrize(("token", "status"), [(None, 401), (ISSUER.token(expires_in=86_400), 403)])
 async def test_the_door_goes_around_the_router_of_channels(
     told: list[Decision], token: str | None, status: int
 ) -> None:

@@ -154,7 +154,7 @@ async def test_a_websocket_endpoint_reads_the_token(app: FastAPI) -> None:
     assert [message.get("text") for message in socket.messages if message["type"] == "websocket.send"] == ["ann"]
 
 
-@pytest.mark.parametrize(("token", "status"), [(None, 401), (ISSUER.token(), 403)])
+@pytest.mark.parametrize(("token", "status"), [(None, 401), (ISSUER.token(expires_in=86_400), 403)])
 async def test_a_websocket_is_refused_by_the_door_and_by_a_dependency_alike(
     app: FastAPI, token: str | None, status: int
 ) -> None:

@@ -332,7 +332,7 @@ async def test_an_issuer_that_is_down_is_503_with_retry_after() -> None:
     assert 1 <= int(answer.header("retry-after") or "") <= 300
 
 
-@pytest.mark.parametrize(("token", "status"), [(None, 401), (ISSUER.token(), 403)])
+@pytest.mark.parametrize(("token", "status"), [(None, 401), (ISSUER.token(expires_in=86_400), 403)])
 async def test_a_websocket_is_denied_with_the_status_or_closed_before_it_is_accepted(
     token: str | None, status: int
 ) -> None:

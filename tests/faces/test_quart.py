@@ -335,7 +335,7 @@ async def test_a_websocket_view_finds_the_token(app: Quart, told: list[Decision]
     assert [decision.outcome for decision in told] == [Outcome.GRANTED]
 
 
-@pytest.mark.parametrize(("token", "status"), [(None, 401), (ISSUER.token(), 403)])
+@pytest.mark.parametrize(("token", "status"), [(None, 401), (ISSUER.token(expires_in=86_400), 403)])
 async def test_a_websocket_is_refused_before_it_is_accepted(
     app: Quart, told: list[Decision], token: str | None, status: int
 ) -> None:

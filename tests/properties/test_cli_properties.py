@@ -29,7 +29,11 @@ from jwt_asgi.types import FetchResponse
 from tests.properties.strategies import JSON, STRINGS, examples
 
 ISSUER = TestIssuer(algorithms=["ES256"])
-GOOD = [ISSUER.token(scope="a"), ISSUER.token(expires_in=-3600), ISSUER.token(claims={"x": {"\u202e\x1b[2J": "é"}})]
+GOOD = [
+    ISSUER.token(scope="a", expires_in=86_400),
+    ISSUER.token(expires_in=-3600),
+    ISSUER.token(claims={"x": {"\u202e\x1b[2J": "é"}}, expires_in=86_400),
+]
 OPTIONS = ["--issuer", ISSUER.issuer, "--audience", ISSUER.audience, "--alg", "ES256"]
 
 

@@ -18,13 +18,15 @@ from tests.properties.strategies import JSON, examples
 
 ISSUER = TestIssuer(algorithms=["Ed25519"])
 VERIFIER = Verifier(TrustedIssuer(**ISSUER.options()))
-OWN: dict[str, Any] = {"subject": "alice", "client_id": "app"}
+LONG: dict[str, Any] = {"expires_in": 86_400}
+"""However long the tests before these take."""
+OWN: dict[str, Any] = {"subject": "alice", "client_id": "app", **LONG}
 TOKENS = {
     "same": ISSUER.token(**OWN, scope="more"),
-    "another user": ISSUER.token(subject="mallory", client_id="app"),
-    "another client": ISSUER.token(subject="alice", client_id="evil"),
-    "expired": ISSUER.token(**OWN, expires_in=-3600),
-    "nobody": ISSUER.token(without={"sub", "client_id"}),
+    "another user": ISSUER.token(subject="mallory", client_id="app", **LONG),
+    "another client": ISSUER.token(subject="alice", client_id="evil", **LONG),
+    "expired": ISSUER.token(**{**OWN, "expires_in": -3600}),
+    "nobody": ISSUER.token(without={"sub", "client_id"}, **LONG),
     "cut": ISSUER.token(**OWN)[:-2],
 }
 
