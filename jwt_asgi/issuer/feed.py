@@ -18,6 +18,7 @@ from jwt_asgi._core.challenge import Answer
 from jwt_asgi._core.policy import MAX_LEEWAY, seconds
 from jwt_asgi._core.revocation import RECORD_BYTES, Entry, pack, pack_rows, row_of, unpack
 from jwt_asgi.errors import ConfigurationError
+from jwt_asgi.issuer.together import Turns
 
 __all__ = ["RevocationLog", "StreamPublisher", "delta_answer", "snapshot_answer"]
 
@@ -75,6 +76,7 @@ class RevocationLog:
         """How many entries of signing keys were read: they concern this process, too."""
         self._entries = entries
         self._clock = clock
+        self._turns = Turns()
         self._read_at: float | None = None
         self._floor = 0
         self._minutes: dict[int, bytearray] = {}
@@ -92,6 +94,11 @@ class RevocationLog:
 
     async def pull(self) -> int:
         """Read what is new in the store; return how many entries that are. It raises whatever the store does."""
+        # Whoever publishes the log reads it, and so does who answers for it
+        async with self._turns.mine():
+            return await self._pull()
+
+    async def _pull(self) -> int:
         began, first, count = self._clock(), self._read_at is None, 0
         while page := await self._entries(self.upto, limit=PAGE):
             rows = [row_of(entry) for entry in page]

@@ -61,6 +61,15 @@ async def test_the_snapshot_holds_all_that_is_live_and_the_delta_what_came_after
     assert log.count == 3
 
 
+async def test_two_who_pull_at_once_read_each_entry_once() -> None:
+    ledger = ledger_of(*map(str, range(30)))
+    log = RevocationLog(ledger.entries)
+    assert sum(await asyncio.gather(log.pull(), log.pull(), log.pull())) == 30
+    ledger.revoke("last")
+    assert sum(await asyncio.gather(log.pull(), log.pull())) == 1
+    assert log.count == 31
+
+
 async def test_whoever_has_all_is_told_so_without_a_body() -> None:
     log = RevocationLog(ledger_of("a").entries)
     await log.pull()
