@@ -29,6 +29,18 @@ HASTY = ("-F", "-c", "autovacuum=off")
 """Nothing waits for a disk, and nothing is kept when the machine stops: for tests."""
 
 
+def _within_reach(programs: Path, folder: Path, user: dict[str, Any]) -> Path:
+    """Copy them where a folder on their way, as that of root, is closed to the user who runs them."""
+    try:
+        subprocess.run([programs / "initdb", "--version"], check=True, stdout=subprocess.DEVNULL, **user)
+    except PermissionError:
+        package = programs.parents[1]
+        for part in (package, package.with_name(f"{package.name}.libs")):
+            shutil.copytree(part, folder / "wheel" / part.name, symlinks=True)
+        return folder / "wheel" / programs.relative_to(package.parent)
+    return programs
+
+
 @contextmanager
 def server(programs: Path, *, parent: str | None = None, settings: Sequence[str] = HASTY) -> Iterator[str]:
     """Run one, which is stopped and gone at the end; the URL has `{database}` in it."""
@@ -38,6 +50,7 @@ def server(programs: Path, *, parent: str | None = None, settings: Sequence[str]
         nobody = pwd.getpwnam("nobody")
         os.chown(folder, nobody.pw_uid, nobody.pw_gid)
         user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        programs = _within_reach(programs, folder, user)
     made = ("--no-sync", "--wal-segsize=1", "--encoding=UTF8", "--locale=C", "--auth=trust", "--username=postgres")
     subprocess.run([programs / "initdb", "-D", folder / "data", *made], check=True, stdout=subprocess.DEVNULL, **user)
     options = ("-h", "", "-k", str(folder), "-c", "max_connections=200", *settings)
