@@ -97,12 +97,18 @@ async def rounds(crowd: Crowd, number: int) -> None:
 
 
 async def pass_time(story: Story, crowd: Crowd, keys: int) -> None:
-    """Let time pass in steps, while everybody goes on, until tokens of so many keys were accepted."""
+    """Let time pass in steps, while everybody goes on, until tokens of so many keys were accepted.
+
+    Each process reads the keys in each step, as a real one does in half a minute, however slow this machine is.
+    """
     async with asyncio.timeout(90):
         while len(crowd.accepted) < keys:
             story.clock.now += TICK
             least = crowd.refreshes.total() + CLIENTS // 10
-            while crowd.refreshes.total() < least:
+            read_at = [world.service.keys._read_at for world in story.worlds]
+            while crowd.refreshes.total() < least or any(
+                world.service.keys._read_at == before for world, before in zip(story.worlds, read_at, strict=True)
+            ):
                 await asyncio.sleep(0.002)
 
 

@@ -12,6 +12,7 @@ import asyncpg
 
 from jwt_asgi import Decision, Hook, JWTMiddleware, KeyCaching, Reason, TrustedIssuer, Verifier
 from jwt_asgi._keys.remote import RemoteKeys
+from jwt_asgi.issuer import RateLimits
 from jwt_asgi.revocation import FromStore, RevocationFeed
 from jwt_asgi.types import ASGIScope, FetchResponse, Receive, Send
 from tests.asgi import Answer, http
@@ -83,8 +84,12 @@ async def _welcome(scope: ASGIScope, receive: Receive, send: Send) -> None:
 async def telling(url: str, *, clock: Clock | None = None, processes: int = 2, **options: Any) -> AsyncIterator[Story]:
     """Run the processes, and the resource server in the first of them."""
     clock = clock or Clock()
+    worlds: list[World] = []
     async with AsyncExitStack() as stack:
-        worlds = [await stack.enter_async_context(running(url, clock=clock, **options)) for _ in range(processes)]
+        for _ in range(processes):
+            # Hours pass in seconds here, and limits go by the time that really passes
+            limits = RateLimits(token=None, refresh=None)
+            worlds.append(await stack.enter_async_context(running(url, clock=clock, limits=limits, **options)))
         for world in worlds:
             world.service.keys._clock = clock
         service = worlds[0].service
