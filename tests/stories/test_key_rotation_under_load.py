@@ -105,9 +105,9 @@ async def pass_time(story: Story, crowd: Crowd, keys: int) -> None:
         while len(crowd.accepted) < keys:
             story.clock.now += TICK
             least = crowd.refreshes.total() + CLIENTS // 10
-            read_at = [world.service.keys._read_at for world in story.worlds]
+            begun = story.clock.now
             while crowd.refreshes.total() < least or any(
-                world.service.keys._read_at == before for world, before in zip(story.worlds, read_at, strict=True)
+                (world.service.keys._read_at or 0.0) < begun for world in story.worlds
             ):
                 await asyncio.sleep(0.002)
 
