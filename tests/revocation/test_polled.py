@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,19 @@ class Table:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with sqlite3.connect(path) as connection:
+        with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(
                 "CREATE TABLE revocation(seq INTEGER PRIMARY KEY AUTOINCREMENT, kind, key, until, before)"
             )
 
     def revoke(self, *values: str) -> None:
-        with sqlite3.connect(self.path) as connection:
+        with closing(sqlite3.connect(self.path)) as connection, connection:
             rows = [("s", key_of(ISSUER, "s", value), time.time() + 900, 0) for value in values]
             connection.executemany("INSERT INTO revocation(kind, key, until, before) VALUES (?, ?, ?, ?)", rows)
 
     def _read(self, after: int, limit: int) -> list[Any]:
-        with sqlite3.connect(f"file:{self.path}?mode=rw", uri=True) as connection:
+        with closing(sqlite3.connect(f"file:{self.path}?mode=rw", uri=True)) as connection:
             query = "SELECT seq, kind, key, until, before FROM revocation WHERE seq > ? ORDER BY seq LIMIT ?"
             return connection.execute(query, (after, limit)).fetchall()
 
