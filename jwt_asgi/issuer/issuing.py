@@ -21,7 +21,7 @@ from jwt_asgi.issuer.rotation import Family, Proof, RotationPolicy
 from jwt_asgi.issuer.signing_keys import SigningKeys
 from jwt_asgi.issuer.types import Session, Store
 
-__all__ = ["Login", "Parts", "Tokens", "begin", "end_session", "for_client", "lasting", "login_again"]
+__all__ = ["Login", "Parts", "Tokens", "begin", "end_session", "for_client", "lasting", "live_session", "login_again"]
 __all__ += ["narrowed_audience", "step_up", "tokens_of"]
 
 _LATE = 60.0
@@ -148,6 +148,12 @@ async def step_up(parts: Parts, session: Session, login: Login) -> Tokens:
     tokens = await begin(parts, login, replaces=session)
     await end_session(parts, session, reason="step_up")
     return tokens
+
+
+async def live_session(parts: Parts, id: bytes | None) -> Session | None:  # noqa: A002 - what it is
+    """Return a session that may be used; None: there is none, or it has ended."""
+    session = None if id is None else await parts.store.session(id)
+    return session if session is not None and session.family.is_live(await parts.store.now()) else None
 
 
 async def end_session(parts: Parts, session: Session, *, reason: str) -> None:

@@ -9,7 +9,7 @@ from jwt_asgi._core.revocation import Entry, EntryKind, key_of
 from jwt_asgi.issuer.audit_events import Revoked, revoked
 from jwt_asgi.issuer.clients import Client
 from jwt_asgi.issuer.confirmations import session_id
-from jwt_asgi.issuer.issuing import Parts, end_session, lasting
+from jwt_asgi.issuer.issuing import Parts, end_session, lasting, live_session
 from jwt_asgi.issuer.own_tokens import read_access_token
 from jwt_asgi.issuer.refresh_token import PREFIX
 
@@ -18,9 +18,8 @@ __all__ = ["revoke_all_of", "revoke_session", "revoke_token"]
 
 async def revoke_session(parts: Parts, sid: str, *, reason: str) -> int:
     """End a session; return 1, or 0 where there is none that lives."""
-    found = session_id(sid)
-    session = None if found is None else await parts.store.session(found)
-    if session is None or not session.family.is_live(await parts.store.now()):
+    session = await live_session(parts, session_id(sid))
+    if session is None:
         return 0
     await end_session(parts, session, reason=reason)
     return 1
@@ -87,10 +86,8 @@ def _cut_off(parts: Parts, kind: EntryKind, value: str, before: float) -> Entry:
 
 async def _revoke_refresh_token(parts: Parts, token: str, client: Client | None, reason: str) -> bool:
     shown = parts.refresh_tokens.read(token)
-    session = None if shown is None else await parts.store.session(shown.family)
+    session = await live_session(parts, None if shown is None else shown.family)
     if session is None or (client is not None and session.family.client_id != client.client_id):
-        return False
-    if not session.family.is_live(await parts.store.now()):
         return False
     await end_session(parts, session, reason=reason)
     return True

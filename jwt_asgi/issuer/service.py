@@ -213,7 +213,9 @@ class TokenService:
             LookupError: there is no such session, or it has ended.
             ClaimsError, GrantError, StoreUnavailable: as `issue`.
         """
-        session = await self._live(sid)
+        session = await issuing.live_session(self._parts, session_id(sid))
+        if session is None:
+            raise LookupError("there is no such session, or it has ended")
         login = issuing.login_again(session, acr=acr, amr=_texts("amr", amr), auth_time=auth_time)
         return await issuing.step_up(self._parts, session, login)
 
@@ -313,13 +315,6 @@ class TokenService:
         await self.keys.look_once()
         await self.revocations.pull()
         self._housekeeping.start()
-
-    async def _live(self, sid: str) -> Session:
-        found = session_id(sid)
-        session = None if found is None else await self.store.session(found)
-        if session is None or not session.family.is_live(await self.store.now()):
-            raise LookupError("there is no such session, or it has ended")
-        return session
 
 
 def _check_together(lifetime: float, schedule: KeySchedule, rotation: RotationPolicy) -> None:
